@@ -1,0 +1,63 @@
+"""The contract between agent, supervisor and script: environment variables and the files of an attempt.
+
+Everything that names a ``BOUGH_*`` variable or a file in an attempt's folder takes the name from here. The
+folder of one attempt::
+
+    attempts/<job_id>.<attempt>/
+        spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
+        job.json            what the script may know: values, limits, ids                           (agent)
+        journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
+        log.txt             stdout and stderr of the commands, as they came                         (commands)
+        control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
+        control/desired.json     what the coordinator wants: run, stop or kill                      (agent)
+        control/stop        why the job is being stopped; written before any signal                 (supervisor)
+        supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
+        supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
+        exit.json           how it ended: written once, last                                        (supervisor)
+
+This module imports nothing, and runs on Python 3.7.
+"""
+
+# -- environment of a job -------------------------------------------------------------------------------------
+ATTEMPT_DIR = "BOUGH_ATTEMPT_DIR"  # absolute path of the attempt's folder; present if and only if an agent runs it
+JOB_ID = "BOUGH_JOB_ID"
+ATTEMPT = "BOUGH_ATTEMPT"  # 1, 2, …: rises each time the job is claimed
+MARKER = "BOUGH_MARKER"  # random, one per attempt: finds every process of the attempt's tree
+MODEL = "BOUGH_MODEL"
+OPTIMIZATION = "BOUGH_OPTIMIZATION"  # absent for a manual job
+TRIAL = "BOUGH_TRIAL"  # the trial's number in its optimization; absent for a manual job
+COMMIT = "BOUGH_COMMIT"
+CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
+
+# -- environment of bough's own processes: never handed to a job ----------------------------------------------
+HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
+KEY = "BOUGH_SECURE_KEY"
+COORDINATOR = "BOUGH_COORDINATOR"
+SECRETS = (KEY, COORDINATOR, HOME)
+
+# -- files of an attempt's folder, relative to it -------------------------------------------------------------
+SPEC = "spec.json"
+JOB = "job.json"
+JOURNALS = "journal"
+LOG = "log.txt"
+CONTROL = "control"
+LIMIT = "control/limit"
+DESIRED = "control/desired.json"
+STOP = "control/stop"
+SUPERVISOR = "supervisor.json"
+SUPERVISOR_LOCK = "supervisor.lock"
+EXIT = "exit.json"
+
+# -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
+LOG_STREAM = "log"  # ships LOG
+JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
+
+# -- causes of a stop, in control/stop and control/limit; also `end_reason` of the job ------------------------
+MAX_EPOCHS = "max_epochs"
+MAX_TIME = "max_time"
+USER = "user"
+PRUNED = "pruned"
+
+# -- times of the limit protocol ------------------------------------------------------------------------------
+SUPERVISOR_POLL_S = 0.05  # how often the supervisor looks at control/ (at most 0.1)
+LIMIT_WAIT_S = 2.0  # how long the SDK waits for control/stop before it signals itself
