@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from bough import _layout, _numbers
 from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
@@ -312,10 +313,8 @@ def _exit(code: int, force_exit: bool) -> SystemExit:
 
 def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):  # closed or broken: the process ends all the same
             stream.flush()
-        except Exception:  # closed or broken: the process ends all the same
-            pass
     os._exit(code)
 
 
