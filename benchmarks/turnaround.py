@@ -69,9 +69,10 @@ def bare_seconds(trials: int, folder: Path) -> float:
 
 
 class Daemons:
-    """A coordinator and an agent of two slots, in a home of their own."""
+    """A coordinator and an agent, in a home of their own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, slots: int = 2) -> None:
+        self.slots = slots
         parts = os.pathsep.join(str(ROOT / part) for part in ("sdk", "agent", "server", "cli"))
         self.home = home
         installed = not (ROOT / "sdk").exists() or os.environ.get("BENCH_INSTALLED")
@@ -85,7 +86,7 @@ class Daemons:
             time.sleep(0.05)
         self.url = json.loads(place.read_text())["url"]
         key = self.bough("key", "create", "--scope", "agent", "bench", "--json")["secret"]
-        self.start("agent", "server", "--coordinator", self.url, "--secure-key", key, "--slots", "2")
+        self.start("agent", "server", "--coordinator", self.url, "--secure-key", key, "--slots", str(self.slots))
         return self
 
     def __exit__(self, *exception: object) -> None:
