@@ -1,4 +1,4 @@
-"""What an attempt's folder says when it is closed: sizes, checksums, and where the overrun begins.
+"""What keeps an attempt's folder trustworthy: syncs while it runs; sizes, checksums and the overrun when it ends.
 
 The coordinator accepts the end of an attempt only when it has every byte that is listed here. Files that another
 process reads are written beside their place and renamed into it.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 import zlib
 from typing import Any
 
 from bough import _layout as layout
 
+SYNC_S = 5.0  # how much of the journals a power failure may cost
 CHUNK = 1 << 20
 TAIL = 256 * 1024  # holds several lines: one is at most 64 KiB
 
@@ -130,3 +133,34 @@ def measure_journals(folder: str, sizes_at_stop: dict[str, int] | None) -> dict[
         cut = None if sizes_at_stop is None else lines_written(path, sizes_at_stop.get(writer, 0))
         found[writer] = {**measure(path), "cut": cut}
     return found
+
+
+class Sync:
+    """Brings journals to disk every few seconds, in a thread: a slow disk must not hold up a limit."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._sizes: dict[str, int] = {}
+        self._at = time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    def perhaps(self, now: float) -> None:
+        """Start a sync if it is time, none is under way, and a journal has grown."""
+        if now - self._at < SYNC_S or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._at = now
+        sizes = journal_sizes(self._folder)
+        grown = [writer for writer, size in sizes.items() if size != self._sizes.get(writer)]
+        if grown:
+            self._sizes = sizes
+            self._thread = threading.Thread(target=self._run, args=(grown,), daemon=True)
+            self._thread.start()
+
+    def join(self) -> None:
+        """Wait for a sync that is under way."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, writers: list[str]) -> None:
+        for writer in writers:
+            sync_file(journal_path(self._folder, writer))

@@ -19,7 +19,6 @@ import fcntl
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ from bough.errors import Conflict, UsageError
 from bough_agent import closing, ladder, leader, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
 
-SYNC_S = 5.0  # how much of the journals a power failure may cost
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
 RETRY_S = 1.0  # between two tries to write exit.json on a full disk
@@ -172,7 +170,7 @@ class _Supervision:
         self.steps: list[tuple[str, float]] = []
         self.usage = {"user_s": 0.0, "system_s": 0.0, "max_rss_bytes": 0}
         self.has_children = False
-        self.sync = _Sync(folder)
+        self.sync = closing.Sync(folder)
 
     def run(self) -> None:
         """Run the commands, see the tree end, and write exit.json."""
@@ -409,34 +407,3 @@ def unkillable(pids: list[int], after_s: float) -> str:
         f"{noun} {names} did not die within {after_s:g} s of SIGKILL (unkillable). "
         "Look for a hanging disk, network file system or device on this machine."
     )
-
-
-class _Sync:
-    """Brings journals to disk every few seconds, in a thread: a slow disk must not hold up a limit."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._sizes: dict[str, int] = {}
-        self._at = time.monotonic()
-        self._thread: threading.Thread | None = None
-
-    def perhaps(self, now: float) -> None:
-        """Start a sync if it is time, none is under way, and a journal has grown."""
-        if now - self._at < SYNC_S or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._at = now
-        sizes = closing.journal_sizes(self._folder)
-        grown = [writer for writer, size in sizes.items() if size != self._sizes.get(writer)]
-        if grown:
-            self._sizes = sizes
-            self._thread = threading.Thread(target=self._run, args=(grown,), daemon=True)
-            self._thread.start()
-
-    def join(self) -> None:
-        """Wait for a sync that is under way."""
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self, writers: list[str]) -> None:
-        for writer in writers:
-            closing.sync_file(closing.journal_path(self._folder, writer))
