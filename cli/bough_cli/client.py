@@ -2,7 +2,7 @@
 
 Where the coordinator comes from, first match: the options ``--coordinator`` and ``--key``; the environment
 (``BOUGH_COORDINATOR``, ``BOUGH_SECURE_KEY``); ``login.json``; a coordinator of this user that runs on this machine.
-Reads, and creates (which carry an idempotency key), are tried again when the connection breaks or the coordinator is busy.
+Reads and creates (with their idempotency key) are tried again when the connection breaks or the coordinator is busy.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _refusal(reply: requests.Response, address: Address) -> BoughError:
         reply.status_code, str(told.get("error", "")), str(told["detail"]), str(told.get("remedy") or "")
     )
     if type(error) is Denied and not address.key:
-        return Denied(f"the coordinator at {address.url} wants a key.", f"Give one: bough login {address.url} --key KEY.")
+        return Denied(f"the coordinator at {address.url} wants a key.", f"Give one: bough login {address.url}.")
     return error
 
 

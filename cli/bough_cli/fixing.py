@@ -9,23 +9,24 @@ if TYPE_CHECKING:
     from bough.definition import Definition
 
 
-def fixed_values(definition: Definition, given: Mapping[str, object]) -> dict[str, Any]:
-    """Return the given values in their declared types, also those under a choice that is not the default one.
+def typed(definition: Definition, given: Mapping[str, object]) -> dict[str, Any]:
+    """Return the given values in their declared types, whether their branch is the chosen one or not.
+
+    That is what an optimization fixes: the values of a branch that the search may choose.
 
     Raises:
         UsageError: A name is unknown, or a value is of another type or no choice.
     """
-    values = definition.values(dict(given))
-    return {name: values[name] if name in values else _under_its_choice(definition, name, given) for name in given}
+    from bough.definition.values import convert
+
+    return dict(convert(definition.hyperparameters, given))
 
 
-def _under_its_choice(definition: Definition, name: str, given: Mapping[str, object]) -> Any:
-    """Take the choices that lead to ``name``, so that it is active, and read it there."""
-    from bough.definition.tree import walk
+def chosen(definition: Definition, given: Mapping[str, object]) -> dict[str, Any]:
+    """Return the given values in their declared types; each must matter to a job that runs with them.
 
-    path: dict[str, object] = {}
-    for node in walk(definition.hyperparameters):
-        if name.startswith(node.path + "."):
-            rest = name[len(node.path) + 1 :]
-            path[node.path] = rest.split(".")[0] if node.kind == "choice_group" else True
-    return definition.values({**path, name: given[name]})[name]
+    Raises:
+        UsageError: As `typed`; or a value belongs to a branch that is not chosen.
+    """
+    values = definition.values(given)
+    return {name: values[name] for name in given}

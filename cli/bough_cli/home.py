@@ -41,7 +41,8 @@ def folder(*parts: str) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"the folder {path} cannot be made: {error.strerror}.", "Free the disk, or set BOUGH_HOME to another folder."
+            f"the folder {path} cannot be made: {error.strerror}.",
+            "Free some disk, or set BOUGH_HOME to another place.",
         ) from None
     return path
 

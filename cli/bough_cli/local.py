@@ -1,7 +1,7 @@
 """A coordinator and an agent on this machine, started for one command and stopped with it.
 
-Both are processes of their own (``python -m bough_cli coordinator`` and ``… agent server``) in sessions of their own, so
-that Ctrl-C in the terminal reaches only the command, which then decides. Their output goes to files under ``logs/``.
+Both are processes of their own (``python -m bough_cli coordinator`` and ``… agent server``), each in a session of its own:
+Ctrl-C in the terminal reaches only the command, which then decides. Their output goes to files under ``logs/``.
 Unless they are to be kept they end with the command, also when it is killed: they ask the kernel to tell them.
 """
 
@@ -144,7 +144,7 @@ def start(name: str, arguments: list[str], keep: bool) -> Daemon:
 
 
 def agent_key(coordinator: Client, folder: Path, name: str) -> Path:
-    """Return the file with the key of an agent here: the one it had, or a new one where the coordinator knows that no more."""
+    """Return the file with the key of an agent here: the one it had, or a new one where that is not known."""
     path = folder / KEY_FILE
     known = home.read_text(path)
     if known is not None and _is_good(Address(coordinator.url, known, str(path))):
@@ -164,7 +164,7 @@ def _is_good(address: Address) -> bool:
 
 @contextmanager
 def ending_with(stop: Callable[[], None]) -> Iterator[None]:
-    """Run ``stop`` at the end of the block, also when it ends by SIGTERM or SIGHUP (then with exit code 128 + signal)."""
+    """Run ``stop`` at the end of the block, also when SIGTERM or SIGHUP ends it (then with exit code 128 + signal)."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -2,7 +2,8 @@
 
 The commit is written through an index of its own, so that the user's index, stash, branches and refs stay as they are;
 only loose objects are added, which git's own housekeeping removes again. It holds tracked files as they are on disk,
-staged and deleted ones, and untracked files that git does not ignore; `.bough/`, where runs without an agent report, is left out.
+staged and deleted ones, and untracked files that git does not ignore; `.bough/`, which runs without an agent write, is
+left out.
 The same tree on the same parent gives the same commit.
 """
 
@@ -23,7 +24,7 @@ NOBODY = {"NAME": "bough", "EMAIL": "bough@localhost"}
 
 
 def changes(repository: git.Repo) -> tuple[list[str], list[str]]:
-    """Return (tracked files that differ from HEAD, untracked files that are not ignored), from the repository's root."""
+    """Return (tracked files that differ from HEAD, untracked files that are not ignored), relative to the root."""
     told = _git(repository, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     changed: list[str] = []
     untracked: list[str] = []

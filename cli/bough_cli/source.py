@@ -1,4 +1,4 @@
-"""What to optimize: a folder of the user's own repository or a URL becomes one commit, a folder in it and its bough.yml.
+"""What to optimize: a folder of the user's repository or a URL becomes one commit, a folder in it and its bough.yml.
 
 The definition is read from the commit, so that what starts is what the commit says. The user's repository is read
 through GitPython, in short-lived ``with Repo(...)``; everything that touches a remote goes through `bough._git`.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,10 +84,10 @@ def from_directory(directory: Path, ref: str | None = None, dirty: bool = False)
         raise UsageError("--ref and --dirty exclude each other: one names a commit, the other the working tree.", "")
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
-        folder = _relative(directory, top)
+        folder, notes = _relative(directory, top), tuple[str, ...]()
         origin = {"url": _origin_url(repository, top), "branch": _branch(repository, ref), "dirty": False}
         if ref is not None:
-            commit, notes = _resolve(repository, ref), ()
+            commit = _resolve(repository, ref)
         else:
             commit, notes = _head_or_snapshot(repository, directory, dirty)
             origin["dirty"] = dirty and commit != repository.head.commit.hexsha
@@ -219,13 +218,13 @@ def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> tup
         )
     own = (directory / FILE).relative_to(Path(str(repository.working_tree_dir)).resolve()).as_posix()
     if own in untracked:
-        raise UsageError(
-            f"{own} is not committed.", f"Commit it: git add {own} && git commit, or start with --dirty."
-        )
+        raise UsageError(f"{own} is not committed.", f"Commit it: git add {own} && git commit, or start with --dirty.")
     commit = repository.head.commit.hexsha
     if not untracked:
         return commit, ()
-    return commit, (f"{named(untracked)} not in git stay here; commit them, or start with --dirty, if trials need them.",)
+    return commit, (
+        f"{named(untracked)} not in git will not be there. Commit what trials need, or start with --dirty.",
+    )
 
 
 def _check_file(directory: Path) -> None:
@@ -238,7 +237,9 @@ def _check_file(directory: Path) -> None:
 
 
 def _no_file(where: str) -> DefinitionError:
-    return DefinitionError(f"there is no bough.yml in {where}.", "Name the folder that holds it, or write one: bough init.")
+    return DefinitionError(
+        f"there is no bough.yml in {where}.", "Name the folder that holds one, or make it: bough init."
+    )
 
 
 def _resolve(repository: git.Repo, ref: str) -> str:
@@ -288,11 +289,8 @@ def _definition_at(git_dir: Path, commit: str, folder: str, directory: Path | No
     except _git.GitFailed:
         where = f"{folder or 'the root'} of commit {commit[:7]}"
         raise _no_file(where) from None
-    with tempfile.TemporaryDirectory(prefix="bough-") as scratch:
-        copy = Path(scratch) / FILE
-        copy.write_bytes(text)
-        try:
-            return definition.load(str(copy))
-        except DefinitionError as error:
-            shown = str(directory / FILE) if directory else f"{path} of commit {commit[:7]}"
-            raise DefinitionError(error.what, error.do, shown, error.line) from None
+    shown = str(directory / FILE) if directory else f"{path} of commit {commit[:7]}"
+    try:
+        return definition.loads(text.decode("utf-8-sig"), shown)
+    except UnicodeDecodeError:
+        raise DefinitionError("the file is not UTF-8.", "Save it as UTF-8.", shown) from None

@@ -1,4 +1,4 @@
-"""Numbers, times, values and trials as the terminal shows them: short, and never wrong by more than the last digit shown."""
+"""Numbers, times, values and trials as the terminal shows them: short, rounded to what the eye needs."""
 
 from __future__ import annotations
 

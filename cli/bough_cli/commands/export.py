@@ -18,7 +18,7 @@ from bough_cli.client import Client
 @click.option("--jsonl", "kind", flag_value="jsonl", help="One JSON object a line.")
 @click.option("--points", is_flag=True, help="Every reported point instead of every trial.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
-@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Default: stdout.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
 @options.connected
 def command(client: Client, id_: str, kind: str, points: bool, all_attempts: bool, output: Path | None) -> None:
     """Every trial, or every point, as CSV or JSON lines."""

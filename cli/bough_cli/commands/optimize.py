@@ -13,7 +13,7 @@ from bough.errors import BoughError, UsageError
 from bough_cli import client as clients
 from bough_cli import following, home, options, source, tables, wording
 from bough_cli.client import Client
-from bough_cli.fixing import fixed_values
+from bough_cli.fixing import typed
 from bough_cli.local import Local, ending_with
 from bough_cli.source import Source
 from bough_cli.wording import Row
@@ -69,13 +69,12 @@ def prepare(place: str, chosen: dict[str, Any], local: Local | None) -> Source:
         local.start_coordinator()
     found = source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
     settings = {name: chosen[name] for name in SETTINGS if chosen[name] is not None}
-    definition = found.definition.with_overrides(settings)
-    if not definition.has_optimization:
+    if not found.definition.has_optimization:
         raise UsageError(
             "bough.yml has no section optimization, so nothing says what to search.",
             "Add one with a space (docs/bough-yml.md), or run one job: bough run.",
         )
-    return found.with_definition(definition)
+    return found.with_definition(found.definition.with_overrides(settings))
 
 
 def check_folder(place: str, folder: str | None) -> None:
@@ -91,7 +90,7 @@ def start(client: Client, found: Source, fixed: dict[str, object]) -> Row:
     """Push the commit and create the optimization."""
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    values = fixed_values(found.definition, fixed)
+    values = typed(found.definition, fixed)
     source.push(found, client.url, client.address.key)
     row: Row = client.create("/optimizations", {**body(found), "fixed": values})
     return row
@@ -112,9 +111,7 @@ def _slots(found: Source) -> int:
     return min(cpus, found.definition.settings.max_parallel or cpus)
 
 
-def _follow(
-    client: Client, optimization: Row, local: Local | None, found: Source, detach: bool, as_json: bool
-) -> int:
+def _follow(client: Client, optimization: Row, local: Local | None, found: Source, detach: bool, as_json: bool) -> int:
     link = client.page_link()
     if detach:
         _say_started(optimization, found, link, as_json)

@@ -11,10 +11,9 @@ from typing import Any
 import click
 
 from bough_cli import client as clients
-from bough_cli import options, source, tables, wording
+from bough_cli import fixing, options, source, tables, wording
 from bough_cli.client import Client
 from bough_cli.commands.optimize import body, check_folder
-from bough_cli.fixing import fixed_values
 from bough_cli.local import Local, ending_with
 from bough_cli.source import Source
 from bough_cli.wording import Row
@@ -47,7 +46,7 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
             stack.enter_context(ending_with(local.end))
             local.start_coordinator()
         found = source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
-        values = fixed_values(found.definition, fixed)
+        values = fixing.chosen(found.definition, fixed)
         if local is not None:
             address = local.wait_for_coordinator()
         assert address is not None
@@ -133,7 +132,8 @@ def verdict(job: Row) -> list[str]:
     if kpi is None:
         lines.append("KPI: none. An optimization needs one: job.create_channel(name, kpi=True).")
     else:
-        lines.append(f"KPI: {kpi['name']}, {_direction(kpi)}, {_points(kpi)}, last {wording.number(job.get('kpi_last'))}")
+        last = wording.number(job.get("kpi_last"))
+        lines.append(f"KPI: {kpi['name']}, {_direction(kpi)}, {_points(kpi)}, last {last}")
     others = [f"{channel['name']} ({_points(channel)})" for channel in channels if channel is not kpi]
     lines += [f"other channels: {', '.join(others)}"] if others else []
     lines.append(_progress(job))
@@ -156,5 +156,3 @@ def _progress(job: Row) -> str:
     if epochs is None:
         return "progress: none. Limits on epochs need job.progress(epoch, total)."
     return f"progress: {wording.number(epochs)}{f' of {wording.number(total)}' if total else ''} epochs"
-
-

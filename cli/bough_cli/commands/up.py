@@ -59,5 +59,3 @@ def _port() -> int:
         except OSError:
             return 0
     return PORT
-
-
