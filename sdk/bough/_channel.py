@@ -74,9 +74,8 @@ class Channel:
         if isinstance(y, (list, tuple)):
             return list(y)
         tolist = getattr(y, "tolist", None)
-        if len(self.traces) > 1 and callable(tolist):  # an array or tensor with one number per trace
-            listed = tolist()
-            return listed if isinstance(listed, list) else [listed]
+        if callable(tolist) and getattr(y, "ndim", 0):  # an array or tensor with one number per trace
+            return list(tolist())
         return [y]
 
     def _value(self, value: object) -> str:

@@ -74,8 +74,12 @@ class Journal:
     def begin(self) -> None:
         """Open the file, so that its header tells readers that the script reports at all."""
         with self._lock:
-            if self.path is not None:
-                self._recover()
+            self._busy = True
+            try:
+                if self.path is not None:
+                    self._recover()
+            finally:
+                self._busy = False
 
     def define(self, rest: str) -> None:
         """Write a channel's definition, here and first thing into the file of every later fork."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.integration.sdk.conftest import Attempt, complete_lines, wait_for
 
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.integration.sdk.conftest import Attempt, wait_for
 
 KPI_FIRST = "accuracy.send(epoch, epoch / 10); job.progress(epoch, 10)"
@@ -39,7 +38,7 @@ def limited(tmp_path: Path) -> Attempt:
 
 def _supervise(attempt: Attempt, process: subprocess.Popen[str]) -> tuple[str, str]:
     """Do what a supervisor does at the limit: the cause first, then SIGINT to the group, once."""
-    wait_for(lambda: (attempt.folder / "control" / "limit").exists())
+    wait_for((attempt.folder / "control" / "limit").exists)
     assert (attempt.folder / "control" / "limit").read_text() in ("", "max_epochs")
     temporary = attempt.folder / "control" / "stop.new"
     temporary.write_text(json.dumps({"cause": "max_epochs", "at": time.time()}))

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.integration.sdk.conftest import SDK
 
 SCRIPT = """
@@ -82,6 +81,59 @@ def test_the_search_for_bough_yml_ends_at_the_home_folder(tmp_path: Path, monkey
     monkeypatch.setenv("HOME", str(home))
 
     assert find_definition(str(home / "work")) is None
+
+
+BOUGH_YML = """
+model: me/digits
+command: python train.py
+hyperparameters:
+  batch_size: 32
+  dense: {type: group, optional: true, children: {neurons: 64}}
+  optimizer:
+    type: choice_group
+    default: sgd
+    choices:
+      sgd: {lr: 0.01}
+      adam: {lr: 0.001}
+"""
+
+
+def test_defaults_and_model_come_from_bough_yml_above(tmp_path: Path) -> None:
+    (tmp_path / "bough.yml").write_text(BOUGH_YML)
+    (tmp_path / "src").mkdir()
+
+    done = _run(
+        tmp_path / "src",
+        "import bough; job = bough.start_job(); get = job.get_parameter\n"
+        "print(job.model, get('batch_size'), get('dense.neurons'), get('optimizer'), get('optimizer.lr'))",
+    )
+
+    assert done.stdout == "me/digits 32 64 sgd 0.01\n", done.stderr
+    assert (tmp_path / ".bough").is_dir()
+    assert not (tmp_path / "src" / ".bough").exists()
+
+
+def test_a_bough_yml_that_is_wrong_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "bough.yml").write_text(BOUGH_YML.replace("command:", "comand:"))
+
+    done = _run(tmp_path)
+
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("bough.errors.DefinitionError: ")
+    assert "comand" in last
+    assert last.endswith(f"({tmp_path}/bough.yml, line 3)")
+
+
+def test_a_missing_value_names_the_file_it_is_not_in(tmp_path: Path) -> None:
+    (tmp_path / "bough.yml").write_text(BOUGH_YML)
+
+    done = _run(tmp_path, "import bough; bough.start_job().get_parameter('optimizer.adam.lr')")
+
+    assert done.stderr.splitlines()[-1].startswith(
+        f"bough.errors.UsageError: There is no hyperparameter optimizer.adam.lr in {tmp_path}/bough.yml while "
+        "optimizer is 'sgd'."
+    )
 
 
 def test_without_pyyaml_the_defaults_are_asked_of_the_script(tmp_path: Path) -> None:

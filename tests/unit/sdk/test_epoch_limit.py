@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bough._limits import Control, EpochLimit
 
 K = "kpi"

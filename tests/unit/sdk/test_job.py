@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.sdk.conftest import Lines
+
 from bough import Channel, JobChannel, UsageError, start_job
 from bough._job import Job
 from bough._values import Values
-
-from tests.unit.sdk.conftest import Lines
 
 
 def test_the_header_tells_who_writes(job: Job, lines: Lines) -> None:
@@ -73,6 +73,7 @@ def test_points_are_written_as_they_were_sent(job: Job, lines: Lines) -> None:
     accuracy.send(x=1.5, y=np.float32(0.5))
     accuracy.send(3, float("nan"))
     accuracy.send(2**70, [True])
+    accuracy.send(5, np.array([0.25]))
     both.send(1, (1, 2.5))
     both.send(2, np.array([1.0, float("inf")]))
     note.send(1, "héllo\n")
@@ -83,12 +84,13 @@ def test_points_are_written_as_they_were_sent(job: Job, lines: Lines) -> None:
         ["accuracy", 1.5, 0.5],
         ["accuracy", 3, "nan"],
         ["accuracy", float(2**70), 1],
+        ["accuracy", 5, 0.25],
         ["both", 1, [1, 2.5]],
         ["both", 2, [1.0, "inf"]],
         ["note", 1, "héllo\n"],
         ["note", 2, "5"],
     ]
-    assert [line[1] for line in lines()] == list(range(12))
+    assert [line[1] for line in lines()] == list(range(13))
 
 
 def test_a_name_may_hold_anything_printable(job: Job, lines: Lines) -> None:
@@ -175,12 +177,15 @@ def test_progress_keeps_what_is_left_out(job: Job, lines: Lines) -> None:
     assert [line[3:] for line in lines("g")] == [[0, 30], [1, 30], [2, 30], [3, 40], [4.5, 40]]
 
 
-def test_progress_takes_numbers(job: Job) -> None:
+def test_progress_takes_numbers_and_a_refused_one_leaves_no_trace(job: Job, lines: Lines) -> None:
     with pytest.raises(UsageError, match=r"progress takes numbers, got the text 'one'\."):
         job.progress("one")
-    job.progress(float("nan"))
     with pytest.raises(UsageError, match=r"total of progress takes numbers, got the text 'many'\."):
         job.progress(1, "many")
+    job.progress(total=5)
+    job.progress(float("nan"))
+
+    assert [line[3:] for line in lines("g")] == [[0, 5], ["nan", 5]]
 
 
 def test_infos_status_and_the_end_are_written(job: Job, lines: Lines) -> None:
@@ -195,9 +200,7 @@ def test_infos_status_and_the_end_are_written(job: Job, lines: Lines) -> None:
     ]
 
 
-def test_fail_and_abort_say_so_and_exit_with_1(
-    job: Job, lines: Lines, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fail_and_abort_say_so_and_exit_with_1(job: Job, lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as failed:
         job.fail("no data")
     with pytest.raises(SystemExit) as aborted:
@@ -220,7 +223,7 @@ def test_a_report_longer_than_a_line_is_left_out_with_one_warning(
     assert [line[3] for line in lines("i")] == ["small"]
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith("bough: a report of 700")
-    assert "was left out: a line may have 65536. Send less at once. It starts with [\"i\",1" in warning
+    assert 'was left out: a line may have 65536. Send less at once. It starts with ["i",1' in warning
 
 
 def test_a_long_text_is_cut_and_marked(job: Job, lines: Lines) -> None:

@@ -9,10 +9,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bough import _numbers
-from bough.errors import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bough import _numbers
+from bough.errors import UsageError
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from bough._values import Absent, Values
-from bough.errors import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bough._values import Absent, Values
+from bough.errors import UsageError
 
 FLAT: dict[str, object] = {
     "batch_size": 32,
