@@ -11,9 +11,10 @@ from typing import Any
 import hyperopt
 import numpy as np
 import pytest
+from hyperopt import hp
+
 from bough.definition import parse
 from bough_server.optimizers.client import Ask, OptimizerProcess, Outcome
-from hyperopt import hp
 
 Point = dict[str, Any]
 INITIAL_RANDOM = 10
