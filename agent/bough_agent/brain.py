@@ -43,6 +43,8 @@ class Held:
     desired: tuple[str, str | None] = RUN
     fenced: bool = False
     stopping: bool = False
+    python: str | None = None
+    outcome: str = ""
 
     @property
     def takes_slot(self) -> bool:
@@ -92,7 +94,6 @@ class Prepared:
 
     key: Key
     python: str | None
-    at: float  # wall clock, for display
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Started:
     """The attempt's supervisor lives."""
 
     key: Key
+    at: float  # wall clock, for display
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Exited:
-    """The attempt's exit.json is there."""
+    """The attempt's exit.json is there; ``outcome`` says for people how it ended."""
 
     key: Key
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -233,16 +236,16 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
             return mind, [Mirror(key, "kill", "user") for key, held in mind.held.items() if held.takes_slot]
         case _ if event.key not in mind.held:
             return mind, []  # given back meanwhile
-        case Prepared(key, python, at):
-            return _prepared(mind, key, python, at)
+        case Prepared(key, python):
+            return _prepared(mind, key, python)
         case PrepareFailed():
             return _prepare_failed(mind, event)
-        case Started(key):
-            return _change(mind, key, phase=Phase.RUNNING), []
+        case Started(key, at):
+            return _started(mind, key, at)
         case Stopping(key, cause):
             return _stopping(mind, key, cause)
-        case Exited(key):
-            return _exited(mind, key)
+        case Exited(key, outcome):
+            return _exited(mind, key, outcome)
         case Lost(key, message):
             return _release(mind, key, message, keep=True)
         case Tampered(key):
@@ -296,14 +299,21 @@ def _adopted(mind: Mind, claim: Claim, has_ended: bool) -> tuple[Mind, Actions]:
     return mind, [Say(f"{claim.title} {'had ended' if has_ended else 'is still running'}: going on with it")]
 
 
-def _prepared(mind: Mind, key: Key, python: str | None, at: float) -> tuple[Mind, Actions]:
+def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.fenced:
         return _drop(mind, key), [Forget(key, keep=False)]
-    mind = replace(_change(mind, key, phase=Phase.LAUNCHING), infra_failures=0)
-    mind = _report(mind, key, event="running", at=at, python=python)
+    mind = replace(_change(mind, key, phase=Phase.LAUNCHING, python=python), infra_failures=0)
     wish: Actions = [] if held.desired == RUN else [Mirror(key, *held.desired)]
-    return mind, [*wish, Launch(key), Say(f"{held.claim.title} started")]
+    return mind, [*wish, Launch(key)]
+
+
+def _started(mind: Mind, key: Key, at: float) -> tuple[Mind, Actions]:
+    held = mind.held[key]
+    mind = _change(mind, key, phase=Phase.RUNNING)
+    if not held.fenced:
+        mind = _report(mind, key, event="running", at=at, python=held.python)
+    return mind, [Say(f"{held.claim.title} started")]
 
 
 def _prepare_failed(mind: Mind, event: PrepareFailed) -> tuple[Mind, Actions]:
@@ -325,7 +335,7 @@ def _stopping(mind: Mind, key: Key, cause: str) -> tuple[Mind, Actions]:
     return _report(_change(mind, key, stopping=True), key, event="stopping", cause=cause), []
 
 
-def _exited(mind: Mind, key: Key) -> tuple[Mind, Actions]:
+def _exited(mind: Mind, key: Key, outcome: str) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.phase is Phase.EXITED:
         return mind, []
@@ -333,14 +343,14 @@ def _exited(mind: Mind, key: Key) -> tuple[Mind, Actions]:
         return _drop(mind, key), [Forget(key, keep=True)]
     if mind.quitting == "requeue":
         return _release(mind, key, "the agent is stopping", keep=False)
-    return _change(mind, key, phase=Phase.EXITED), []
+    return _change(mind, key, phase=Phase.EXITED, outcome=outcome), []
 
 
 def _ended(mind: Mind, key: Key) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.phase is not Phase.EXITED:
         return _fenced(mind, key)
-    return _drop(mind, key), [Forget(key, keep=False), Say(f"{held.claim.title} ended")]
+    return _drop(mind, key), [Forget(key, keep=False), Say(f"{held.claim.title} ended: {held.outcome}")]
 
 
 def _fenced(mind: Mind, key: Key) -> tuple[Mind, Actions]:
