@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -86,7 +87,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
     """Tell the attempt's supervisor what is wanted now."""
-    if (folder / _layout.CONTROL).is_dir():
+    if (folder / _layout.CONTROL).is_dir() and not (folder / _layout.CONTROL).is_symlink():
         write_atomically(folder / _layout.DESIRED, json.dumps({"desired": desired, "cause": cause}))
 
 
@@ -139,7 +140,5 @@ def forget(home: Home, key: Key, keep: bool) -> None:
         home.retire(folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with contextlib.suppress(OSError):  # the job keeps something there, or never had the folder
         os.rmdir(home.root / "checkpoints" / key[0])
-    except OSError:  # the job keeps something there, or another attempt never had one
-        pass

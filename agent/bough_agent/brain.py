@@ -2,7 +2,7 @@
 
 Promises, tested as properties over random histories:
 
-* an attempt that was taken on is given back exactly once: its exit accepted, its preparation failed, released, or fenced;
+* an attempt that was taken on ends exactly once: exit accepted, preparation failed, released or fenced;
 * attempts that take a slot are never more than there are slots;
 * an attempt is launched at most once, and not after it was fenced or released.
 
@@ -82,10 +82,9 @@ class Replied:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A supervisor of an earlier run of this agent was found at its work, or its exit was."""
+    """An attempt of an earlier run of this agent was found; what became of it is looked at next."""
 
     claim: Claim
-    has_ended: bool
 
 
 @dataclass(frozen=True)
@@ -157,9 +156,7 @@ class Impatient:
     """The time that quitting leaves to running attempts is over."""
 
 
-Event = (
-    Replied | Adopted | Prepared | PrepareFailed | Started | Stopping | Exited | Lost | Tampered | Quit | Impatient
-)
+Event = Replied | Adopted | Prepared | PrepareFailed | Started | Stopping | Exited | Lost | Tampered | Quit | Impatient
 
 
 # -- actions --------------------------------------------------------------------------------------------------
@@ -228,8 +225,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
     match event:
         case Replied():
             return _replied(mind, event)
-        case Adopted(claim, has_ended):
-            return _adopted(mind, claim, has_ended)
+        case Adopted(claim):
+            return _adopted(mind, claim)
         case Quit(how):
             return _quit(mind, how)
         case Impatient():
@@ -290,13 +287,12 @@ def _granted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
     return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot)]
 
 
-def _adopted(mind: Mind, claim: Claim, has_ended: bool) -> tuple[Mind, Actions]:
-    # Adopted attempts run in trees of slots that an agent with more slots had; they get numbers of their own.
+def _adopted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
+    # Beyond our slots lie those of an agent that had more: their trees are still in use.
     taken = {held.slot for held in mind.held.values()}
     slot = next(n for n in range(len(taken) + 1) if n not in taken)
-    phase = Phase.EXITED if has_ended else Phase.RUNNING
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, phase)})
-    return mind, [Say(f"{claim.title} {'had ended' if has_ended else 'is still running'}: going on with it")]
+    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, Phase.RUNNING)})
+    return mind, [Say(f"{claim.title} was left by this agent's last run; going on with it")]
 
 
 def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
@@ -310,6 +306,8 @@ def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
 
 def _started(mind: Mind, key: Key, at: float) -> tuple[Mind, Actions]:
     held = mind.held[key]
+    if held.phase is not Phase.LAUNCHING:
+        return mind, []
     mind = _change(mind, key, phase=Phase.RUNNING)
     if not held.fenced:
         mind = _report(mind, key, event="running", at=at, python=held.python)
@@ -404,9 +402,7 @@ def _drop(mind: Mind, key: Key) -> Mind:
 
 def _report(mind: Mind, key: Key, **event: Any) -> Mind:
     number = mind.sequence + 1
-    return replace(
-        mind, sequence=number, outbox=(*mind.outbox, (number, {"job": key[0], "attempt": key[1], **event}))
-    )
+    return replace(mind, sequence=number, outbox=(*mind.outbox, (number, {"job": key[0], "attempt": key[1], **event})))
 
 
 def _silence(mind: Mind, key: Key) -> Mind:

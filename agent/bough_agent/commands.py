@@ -34,7 +34,9 @@ def commands(claim: Claim) -> list[Json]:
     return [{"name": name, "argv": replace_templates(list(argv), claim.values)} for name, argv in claim.commands]
 
 
-def environment(claim: Claim, folder: Path, sdk: Path, shims: Path, checkpoints: Path, base: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    claim: Claim, folder: Path, sdk: Path, shims: Path, checkpoints: Path, base: Mapping[str, str]
+) -> dict[str, str]:
     """Return the whole environment of a job.
 
     Args:
@@ -102,7 +104,7 @@ def job(claim: Claim, checkpoints: Path) -> Json:
 
 
 def python_of(argvs: list[Json], path: str) -> str | None:
-    """Return the interpreter that the commands will find: the first one they name, else ``python``; None without one."""
+    """Return the interpreter that the commands will find: the first they name, else ``python``; None without one."""
     for command in argvs:
         program = str(command["argv"][0])
         if os.path.basename(program).startswith("python"):

@@ -15,7 +15,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
 LOOK_S = 0.5  # how often the files of running attempts are looked at
-SHIP_S = 0.7  # what is not urgent waits at most so long
+SHIP_S = 0.5  # what is not urgent waits at most so long
 BUDGET_BYTES = 3 << 20  # of parts in one sync; the whole may have 4 MiB
 BUDGET_LEAST_BYTES = 64 << 10
 FLUSH_S = 10.0  # how long a stopping agent tries to say its last words
@@ -76,7 +75,9 @@ class AgentConfig:
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):
-            raise UsageError(f"{self.coordinator_url!r} is no address of a coordinator.", "Use http://host:port or https://…")
+            raise UsageError(
+                f"{self.coordinator_url!r} is no address of a coordinator.", "Use http://host:port or https://…"
+            )
         if self.slots < 1 or (self.max_jobs is not None and self.max_jobs < 1):
             raise UsageError("an agent needs at least one slot, and one job to run.", "Use --slots 1 or more.")
         if self.on_term not in ("detach", "requeue"):
@@ -94,7 +95,6 @@ class _Sync:
 
     sent: int  # number of the last report in it
     asked: bool
-    started_at: float
     quitting: bool
 
 
@@ -135,7 +135,6 @@ class _Daemon:
         self._bell: Bell | None = None
         self._backoff = Backoff(rng)
         self._bell_backoff = Backoff(rng)
-        self._pool = ThreadPoolExecutor(config.slots + 1, thread_name_prefix="prepare")
         self._kit = attempts.Kit(
             place,
             Workspace(place.root, url, key, rng, allow_file=config.allow_file),
@@ -245,7 +244,7 @@ class _Daemon:
     def _act(self, action: brain.Action) -> None:
         match action:
             case brain.Prepare():
-                self._pool.submit(self._prepare, action)
+                _aside(self._prepare, action)
             case brain.Launch(key):
                 self._launch(key)
             case brain.Mirror(key, desired, cause):
@@ -259,7 +258,7 @@ class _Daemon:
                 self._say(text)
 
     def _prepare(self, action: brain.Prepare) -> None:
-        """Runs in a thread of the pool."""
+        """Runs in a thread of its own."""
         key = action.claim.key
         try:
             self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot)))
@@ -281,14 +280,10 @@ class _Daemon:
     def _adopt(self) -> None:
         for claim in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
-            is_supervised = attempts.is_supervised(folder)
-            has_ended = not is_supervised and attempts.read_exit(folder) is not None
             self._shipments[claim.key] = Shipment(folder, claim.key)
-            self._step(brain.Adopted(claim, has_ended=False))
-            if has_ended:
-                self._end(claim.key)
-            else:
-                self._orphans[claim.key] = float("-inf")
+            self._step(brain.Adopted(claim))
+            self._orphans[claim.key] = float("-inf")
+        self._look(time.monotonic())
 
     def _heard(self, spawner: Spawner, said: tuple[Any, ...]) -> None:
         if not said and spawner is self._spawner:
@@ -321,7 +316,7 @@ class _Daemon:
         exit = attempts.read_exit(self._home.attempt(*key))
         self._orphans.pop(key, None)
         if exit is None:
-            self._pool.submit(self._clear, key, held.claim.marker)
+            _aside(self._clear, key, held.claim.marker)
             return
         try:
             self._exits[key] = self._shipments[key].close(exit)
@@ -331,7 +326,7 @@ class _Daemon:
         self._step(brain.Exited(key, _outcome(self._exits[key])))
 
     def _clear(self, key: Key, marker: str) -> None:
-        """Runs in a thread of the pool: end what a dead supervisor left."""
+        """Runs in a thread of its own: end what a dead supervisor left."""
         rest = "" if attempts.end_tree(marker) else " Some of its processes cannot be ended."
         self._queue.put(brain.Lost(key, f"its supervisor died.{rest}"))
 
@@ -341,7 +336,9 @@ class _Daemon:
             return
         self._looked_at = now
         for key, since in list(self._orphans.items()):
-            if now >= since and not attempts.is_supervised(self._home.attempt(*key)):
+            if attempts.is_supervised(self._home.attempt(*key)):
+                self._step(brain.Started(key, time.time()))
+            elif now >= since:
                 self._end(key)
         for key, held in list(self._mind.held.items()):
             if held.phase is not Phase.RUNNING or held.stopping:
@@ -359,7 +356,8 @@ class _Daemon:
             return
         if self._agent_id is None:
             self._is_asking = True
-            self._line.ask(lambda body=self._introduction(): self._link.register(body))  # type: ignore[misc]
+            body = self._introduction()
+            self._line.ask(lambda: self._link.register(body))
         elif self._is_due(now):
             self._send(self._agent_id, now)
 
@@ -388,17 +386,17 @@ class _Daemon:
         parts = self._parts()
         free = 0 if self._refusal else brain.free_slots(self._mind, now)
         if free and self._claim_key is None:
-            self._claim_key = str(uuid.uuid4())
+            self._claim_key = str(uuid.uuid4())  # kept until it was answered: a lost grant comes again
         header = {
             "epoch": self._epoch,
             "free_slots": free,
-            "claim_key": self._claim_key if free else None,
+            "claim_key": self._claim_key,
             "held": [list(key) for key, held in self._mind.held.items() if not held.fenced],
             "events": [event for _, event in self._mind.outbox] + self._endings(parts),
             "usage": usage,
         }
         sent = self._mind.outbox[-1][0] if self._mind.outbox else 0
-        self._sync = _Sync(sent, bool(free), now, self._mind.quitting is not None)
+        self._sync = _Sync(sent, self._claim_key is not None, self._mind.quitting is not None)
         self._is_asking, self._is_urgent, self._synced_at = True, False, now
         self._line.ask(lambda: self._link.sync(agent_id, header, parts))
 
@@ -445,7 +443,9 @@ class _Daemon:
         self._agent_id = str(reply["agent_id"])
         self._heartbeat_s = min(60.0, max(0.5, float(reply.get("heartbeat_s") or 5.0)))
         self._is_urgent = True
-        self._recovered(f"connected to {self._config.coordinator_url} as {self._config.name}, {self._config.slots} slots")
+        self._recovered(
+            f"connected to {self._config.coordinator_url} as {self._config.name}, {self._config.slots} slots"
+        )
         if self._bell is not None:
             self._bell.stop()
         self._bell = Bell(self._bell_link, self._agent_id, self._queue, self._bell_backoff)
@@ -466,7 +466,7 @@ class _Daemon:
             self._is_urgent = True
 
     def _failed(self, error: Exception, now: float, is_first: bool) -> None:
-        """Judge a request that failed: what could pass is tried again for ever, what cannot ends an agent without jobs."""
+        """Try again for ever; only an agent that was never let in, and has no jobs, gives up."""
         self._retry_at = now + self._backoff.next_s()
         self._is_urgent = True
         if isinstance(error, TooLarge):
@@ -520,10 +520,14 @@ class _Daemon:
         if self._bell is not None:
             self._bell.stop()
         self._line.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._spawner.close()
         self._link.close()
         self._bell_link.close()
+
+
+def _aside(function: Callable[..., None], *args: Any) -> None:
+    """Do something slow beside the main loop; an agent that ends does not wait for it."""
+    threading.Thread(target=function, args=args, daemon=True).start()
 
 
 def _outcome(exit: Json) -> str:

@@ -50,7 +50,9 @@ class Home:
             os.chmod(root, 0o700)
             self._lock = (root / "agent.lock").open("a+b")
         except OSError as error:
-            raise UsageError(f"the agent's folder {root} cannot be used: {error.strerror}.", "Choose another --home.") from None
+            raise UsageError(
+                f"the agent's folder {root} cannot be used: {error.strerror}.", "Choose another --home."
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -117,7 +119,9 @@ class Home:
         try:
             return path.read_text().strip()
         except FileNotFoundError:
-            raise Denied("this agent has no key.", "Start it with --secure-key KEY (bough key create makes one).") from None
+            raise Denied(
+                "this agent has no key.", "Start it with --secure-key KEY (bough key create makes one)."
+            ) from None
 
 
 def agent_home(name: str) -> Path:

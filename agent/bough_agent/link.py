@@ -6,6 +6,7 @@ again, for ever, because every call is idempotent. `Backoff` says when.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Sequence
@@ -101,10 +102,8 @@ class Link:
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         body = None
         if kind == "application/json":
-            try:
+            with contextlib.suppress(ValueError):
                 body = answer.json()
-            except ValueError:
-                pass
         if answer.status_code == 413:
             raise TooLarge(f"{self._url} does not take messages of this size.")
         if not isinstance(body, dict):
@@ -139,7 +138,12 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     text = str(error)
-    for sign in ("Connection refused", "Name or service not known", "Temporary failure in name resolution", "certificate"):
+    for sign in (
+        "Connection refused",
+        "Name or service not known",
+        "Temporary failure in name resolution",
+        "certificate",
+    ):
         if sign in text:
             return sign[0].lower() + sign[1:]
     return type(error).__name__

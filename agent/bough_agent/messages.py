@@ -100,7 +100,9 @@ def read_reply(body: Json) -> Reply:
             ended=_keys(body.get("ended", [])),
             incomplete=_keys(body.get("incomplete", [])),
             fenced=_keys(body.get("fenced", [])),
-            desired={(str(j), int(a)): (str(d), None if c is None else str(c)) for j, a, d, c in body.get("desired", [])},
+            desired={
+                (str(j), int(a)): (str(d), None if c is None else str(c)) for j, a, d, c in body.get("desired", [])
+            },
             granted=granted,
             refused=refused,
             bell=int(body.get("bell", 0)),

@@ -44,7 +44,14 @@ class Part:
         """Return what the coordinator is told about it."""
         job, attempt = self.key
         size = len(self.data)
-        return {"job": job, "attempt": attempt, "stream": self.stream, "offset": self.offset, "bytes": size, "crc": self.crc}
+        return {
+            "job": job,
+            "attempt": attempt,
+            "stream": self.stream,
+            "offset": self.offset,
+            "bytes": size,
+            "crc": self.crc,
+        }
 
 
 class _Tampered(Exception):
@@ -53,7 +60,7 @@ class _Tampered(Exception):
 
 @dataclass
 class _Stream:
-    """One file: ``acked`` bytes are with the coordinator, ``crc`` is theirs, or None when this agent did not send them."""
+    """One file: ``acked`` bytes are with the coordinator, ``crc`` is theirs, or None when unknown."""
 
     acked: int = 0
     crc: int | None = 0
@@ -96,8 +103,8 @@ class Shipment:
                 budget -= len(part.data)
         return list(self._sent.values())
 
-    def acknowledge(self, name: str, offset: int) -> None:
-        """Note how much of a stream the coordinator has, which may be less than was thought."""
+    def acknowledge(self, name: str, offset: int) -> bool:
+        """Note how much of a stream the coordinator has, be it less than was thought; return whether it is more."""
         stream = self._streams.setdefault(name, _Stream())
         part = self._sent.get(name)
         if part is not None and offset == part.end and part.offset == stream.acked and stream.crc is not None:
@@ -106,7 +113,8 @@ class Shipment:
             stream.crc = 0 if offset == 0 else None
         if offset < stream.acked:
             stream.fruitless = 0
-        stream.acked = offset
+        before, stream.acked = stream.acked, offset
+        return offset > before
 
     def close(self, exit: Json) -> Json:
         """Take the final sizes from exit.json and return the exit to report.
@@ -272,7 +280,7 @@ def collect(shipments: list[Shipment], budget: int, start: int) -> list[Part]:
 
 
 def read_json(folder: Path, name: str, limit: int = 1 << 20) -> Json | None:
-    """Return a JSON object that another process wrote into an attempt's folder; None when it is not there or not one."""
+    """Return a JSON object that another process wrote into an attempt's folder; None when there is none."""
     try:
         descriptor = _open_below(folder, name)
     except OSError:

@@ -105,7 +105,9 @@ class Workspace:
         try:
             return self._fill(slot, model, commit)
         except _git.GitFailed as error:
-            raise CheckoutFailed(f"commit {commit[:7]} of {model} cannot be checked out: {error.what}", error.do) from None
+            raise CheckoutFailed(
+                f"commit {commit[:7]} of {model} cannot be checked out: {error.what}", error.do
+            ) from None
 
     # -- the cache ------------------------------------------------------------------------------------------
     def _cache(self, model: str) -> Path:
@@ -128,15 +130,22 @@ class Workspace:
     def _holds(self, model: str, commit: str) -> bool:
         """Tell whether the commit was fetched: its ref is made when all its objects are there."""
         try:
-            _git.run(["rev-parse", "--verify", "--quiet", f"refs/bough/code/{commit}^{{tree}}"], git_dir=str(self._cache(model)))
+            _git.run(
+                ["rev-parse", "--verify", "--quiet", f"refs/bough/code/{commit}^{{tree}}"],
+                git_dir=str(self._cache(model)),
+            )
         except _git.GitFailed:
             return False
         return True
 
     def _is_sound(self, model: str, commit: str) -> bool:
         try:
-            _git.run(["fsck", "--connectivity-only", "--no-dangling", commit], git_dir=str(self._cache(model)), timeout_s=600)
-            _git.run(["archive", "--format=tar", "-o", os.devnull, commit], git_dir=str(self._cache(model)), timeout_s=600)
+            _git.run(
+                ["fsck", "--connectivity-only", "--no-dangling", commit], git_dir=str(self._cache(model)), timeout_s=600
+            )
+            _git.run(
+                ["archive", "--format=tar", "-o", os.devnull, commit], git_dir=str(self._cache(model)), timeout_s=600
+            )
         except _git.GitFailed:
             return False
         return True
@@ -159,9 +168,7 @@ class Workspace:
     def _fetch_once(self, cache: Path, git: str, commit: str) -> None:
         refspec = f"+{commit}:refs/bough/code/{commit}"
         args = ["fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", self._url + git, refspec]
-        _git.run(
-            args, git_dir=str(cache), token=self._key, timeout_s=FETCH_TIMEOUT_S, allow_file=self._allow_file
-        )
+        _git.run(args, git_dir=str(cache), token=self._key, timeout_s=FETCH_TIMEOUT_S, allow_file=self._allow_file)
 
     def _judge(self, error: _git.GitFailed, model: str, commit: str, last: bool) -> None:
         """Raise what a failed fetch means for the attempt; return when it is worth another try."""
@@ -196,7 +203,11 @@ class Workspace:
         env = {**_TREE_ENV, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
         for args in (["clean", "-ffdxq"], ["read-tree", "--reset", "-u", commit]):
             _git.run(
-                [*_TREE_OPTIONS, *args], cwd=str(tree), git_dir=str(self._cache(model)), env=env, timeout_s=FETCH_TIMEOUT_S
+                [*_TREE_OPTIONS, *args],
+                cwd=str(tree),
+                git_dir=str(self._cache(model)),
+                env=env,
+                timeout_s=FETCH_TIMEOUT_S,
             )
         return tree
 
