@@ -64,7 +64,10 @@ def _git(repository: git.Repo, *arguments: str, env: dict[str, str] | None = Non
 
     command = ["git", *arguments]
     try:
-        told = repository.git.execute(command, env=env or {}, strip_newline_in_stdout=False)
+        # Optional locks are for refreshing the user's index, which is not ours to write.
+        told = repository.git.execute(
+            command, env={"GIT_OPTIONAL_LOCKS": "0", **(env or {})}, strip_newline_in_stdout=False
+        )
     except git.GitCommandError as error:
         reason = " ".join(str(error.stderr).strip(" \n'").split())[:300]
         raise UsageError(f"git {arguments[0]} failed in {repository.working_tree_dir}: {reason}", "") from None
