@@ -140,7 +140,7 @@ def find_npm() -> tuple[list[str], str]:
 def reason(stderr: str) -> str:
     """The line of npm's complaint that says most, without its prefix."""
     lines = [line.removeprefix("npm error ").strip() for line in stderr.splitlines() if line.startswith("npm error ")]
-    telling = [line for line in lines if not line.startswith(("code ", "errno ", "A complete log"))]
+    telling = [line for line in lines if not line.startswith(("code ", "errno ", "syscall ", "A complete log"))]
     return (telling or lines or stderr.split("\n"))[0][:200].rstrip(".") or "it said nothing"
 
 

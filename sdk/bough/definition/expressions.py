@@ -1,7 +1,7 @@
 """Search expressions: `loguniform(1e-4, 1)` as text or as a mapping, checked against the parameter they search.
 
-The names and roundings are hyperopt's, with bounds in natural units for the log-uniform ones; `range` and `on_off` are
-bough's. mu and sigma of the lognormal ones are those of the log. Nothing is evaluated: the text is read by a small parser.
+The names and roundings are hyperopt's, with bounds in natural units for the log-uniform ones; `range` and `on_off`
+are bough's. mu and sigma of the lognormal ones are those of the log. Nothing is evaluated: a parser reads the text.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ WHOLE = ("randint", "uniformint")
 MAX_GRID = 10**9
 _CALL = re.compile(r"\s*([A-Za-z_]+)\s*(?:\((.*)\)\s*)?\Z", re.DOTALL)
 _TOKEN = re.compile(r"\s*(\"[^\"]*\"|'[^']*'|[^,='\"\s][^,='\"]*|[,=])")
+_BRACKET = re.compile(r"[()\[\]{}]")
 _CLOSE = 1e-9  # how far a sample may lie beyond a bound, as a share of it: the last bits of exp(log(bound))
 
 
@@ -77,7 +78,7 @@ class Expression:
     def to_json(self) -> Dict[str, Any]:
         """Return the mapping form; `read_expression` gives the same expression back from it."""
         if self.name == "pchoice":
-            return {self.name: [list(pair) for pair in zip(self.options or [], self.weights or [])]}
+            return {self.name: [list(pair) for pair in zip(self.options or [], self.weights or [])]}  # noqa: B905
         if self.name == "choice":
             return {self.name: list(self.options or [])}
         return {self.name: dict(self.args)}
@@ -117,7 +118,7 @@ class Expression:
 
     def number(self, drawn: Number) -> Number:
         """Return a drawn number as the value a script gets: whole where declared so, and never -0.0."""
-        return int(round(drawn)) if self.integer else float(drawn) + 0.0
+        return round(drawn) if self.integer else float(drawn) + 0.0
 
     def contains(self, value: object) -> bool:
         """Whether this expression could have drawn `value`."""
@@ -258,11 +259,7 @@ class _Reader:
         text = text.rstrip()
         while position < len(text):
             match = _TOKEN.match(text, position)
-            if (
-                match is None
-                or any(bracket in match.group(1) for bracket in "()[]{}")
-                and match.group(1)[0] not in "\"'"
-            ):
+            if match is None or (match.group(1)[0] not in "\"'" and _BRACKET.search(match.group(1))):
                 self.fail("the arguments (" + text.strip() + ") cannot be read.", "Separate them by commas.")
             found.append(match.group(1).strip())
             position = match.end()
@@ -302,7 +299,7 @@ class _Reader:
             self.fail("pchoice needs a probability for each choice.", remedy)
         values = [self.option(self.typed(value)) for value, _ in pairs]
         weights = [weight for _, weight in pairs]
-        for value, weight in zip(values, weights):
+        for value, weight in zip(values, weights):  # noqa: B905
             if not scalars.is_number(weight) or weight <= 0:
                 self.fail("the probability of " + shown(value) + " is " + shown(weight) + ".", "Write one above 0.")
         self.check_unique(values)
@@ -354,7 +351,7 @@ class _Reader:
             )
         if name == "randint" and len(positional) + len(named) == 1:
             positional, named = [0, *positional, *([named["high"]] if "high" in named else [])], {}
-        args = dict(zip(signature, positional))
+        args = dict(zip(signature, positional))  # noqa: B905
         for key, value in named.items():
             if key not in signature or key in args:
                 self.fail("unknown argument " + shown(key) + " of " + name + ".", "Write " + usage + ".")

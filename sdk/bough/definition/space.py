@@ -42,7 +42,7 @@ class Space:
         self.fixed: Dict[str, Value] = dict(fixed)
 
     def to_json(self) -> Dict[str, Any]:
-        """Return plain JSON data from which `from_json` makes the same space. `searched` is a list: its order counts."""
+        """Return JSON data from which `from_json` makes the same space. `searched` is a list: its order counts."""
         return {
             "hyperparameters": self._written,
             "searched": [[path, expression.to_json()] for path, expression in self.searched.items()],
@@ -112,7 +112,7 @@ def read_space(section: object, written: Dict[str, Any], root: Group, place: Pla
     """
     mapping = as_mapping(section, place, "space")
     nodes = {node.path: node for node in walk(root)}
-    plain = {path for path in _plain_groups(root)}
+    plain = set(_plain_groups(root))
     searched: Dict[str, Expression] = {}
     for path, expression in mapping.items():
         at = place.down(path)

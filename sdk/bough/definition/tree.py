@@ -248,8 +248,8 @@ def _choice_group(spec: Dict[str, Any], place: Place, path: str, depth: int) -> 
     for name, body in mapping.items():
         _check_name(name, at.down(name), path)
         inner = path + "." + name
-        body = as_mapping(body, at.down(name), "the choice " + name + " of " + path)
-        choices[name] = Group(inner, _children(body, at.down(name), inner, depth + 1))
+        children = as_mapping(body, at.down(name), "the choice " + name + " of " + path)
+        choices[name] = Group(inner, _children(children, at.down(name), inner, depth + 1))
     default = spec.get("default", next(iter(choices)))
     node = ChoiceGroup(path, choices, "")
     node.default = str(checked(node, default, place.down("default")))

@@ -116,7 +116,7 @@ def templates(argv: Sequence[str]) -> List[str]:
 
 
 def replace_templates(argv: Sequence[str], values: Mapping[str, Value]) -> List[str]:
-    """Return `argv` with {{name}} replaced by values; {{args}} becomes one --path=value per value. No shell is involved.
+    """Return `argv` with {{name}} replaced by values; {{args}} becomes one --path=value per value. No shell.
 
     Args:
         argv: The command.

@@ -40,7 +40,7 @@ def read(text: str, path: str) -> Tuple[Any, Lines]:
     class Loader(yaml.SafeLoader):
         """Resolves nothing by itself: a tag other than text was written by the user."""
 
-        yaml_implicit_resolvers: dict = {}  # type: ignore[type-arg]
+        yaml_implicit_resolvers = {}  # noqa: RUF012
 
     try:
         _check_bounds(yaml.parse(text, Loader=Loader), path)

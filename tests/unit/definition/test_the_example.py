@@ -1,5 +1,6 @@
 """The example of the design, as written, and what becomes of it."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import json
