@@ -149,7 +149,7 @@ def agent_key(coordinator: Client, folder: Path, name: str) -> Path:
     known = home.read_text(path)
     if known is not None and _is_good(Address(coordinator.url, known, str(path))):
         return path
-    home.write_private(path, coordinator.create("/keys", {"name": name, "scope": "agent"})["secret"] + "\n")
+    home.write_private(path, coordinator.create_key(name, "agent")["secret"] + "\n")
     return path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def git(place: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that no other test sees, and a git that knows who commits."""
     place = tmp_path / "home"
     config = tmp_path / "gitconfig"
@@ -43,7 +43,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BOUGH_HOME", str(place))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
-    yield place
+    return place
 
 
 @pytest.fixture

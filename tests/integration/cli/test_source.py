@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.integration.cli.conftest import DEFINITION, git
 
 from bough.errors import DefinitionError, NotFound, UsageError
 from bough_cli import source
-from tests.integration.cli.conftest import DEFINITION, git
 
 Repository = Callable[..., Path]
 
@@ -55,7 +55,9 @@ def test_uncommitted_changes_anywhere_in_the_repository_are_refused_by_name(repo
     (place / "one" / ".bough").mkdir()
     (place / "one" / ".bough" / "journal.jsonl").write_text("")
 
-    with pytest.raises(UsageError, match=r"uncommitted changes in 2 files \(two/b.py, new.py\)\. Commit them, .*--dirty"):
+    with pytest.raises(
+        UsageError, match=r"uncommitted changes in 2 files \(two/b.py, new.py\)\. Commit them, .*--dirty"
+    ):
         source.find(str(place / "one"))
 
 
