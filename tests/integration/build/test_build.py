@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from tests.integration.build.conftest import ROOT, pip, run
 
 pytestmark = pytest.mark.timeout(300)

@@ -53,21 +53,16 @@ class World:
         self.jobs = [self._job(rng, number, number > count - running) for number in range(1, count + 1)]
         self.why: list[str] = []
         self.logged_in = True
-        self.agents: list[Json] = (
-            [
-                {
-                    "id": "a1",
-                    "name": "gpu1",
-                    "slots": 2,
-                    "state": "ONLINE",
-                    "running": 2,
-                    "host": "gpu1.lab",
-                    "version": "0.1.0",
-                }
-            ]
-            if count
-            else []
-        )
+        agent = {
+            "id": "a1",
+            "name": "gpu1",
+            "slots": 2,
+            "online": True,
+            "drain": False,
+            "running": 2,
+            "host": "gpu1.lab",
+        }
+        self.agents: list[Json] = [{**agent, "version": "0.1.0", "seen_at": STARTED + 90}] if count else []
 
     def _job(self, rng: random.Random, number: int, running: bool) -> Json:
         job_id = f"k{number:02d}f9a2bq"

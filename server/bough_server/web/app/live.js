@@ -8,6 +8,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { eventsUrl, get } from "./api.js";
 
+/** The events of the protocol, besides `hello` and `reload`. */
 const KINDS = ["optimization", "job", "points", "log", "agent"];
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 15000;
@@ -18,7 +19,7 @@ const SILENCE_MS = 40000; // a stream may be dead and not know it: then the coor
  *
  * @param {string[]} topics
  * @param {(kind: string, data: object | null) => void} told each event, `hello` first
- * @param {(state: "live" | "behind" | "out", failure?: Failure) => void} changed "out": logged out, no use to try again
+ * @param {(state: "live" | "behind" | "out") => void} changed "out": logged out, no use to try again
  */
 export function listen(topics, told, changed) {
   let source = null;
@@ -27,13 +28,17 @@ export function listen(topics, told, changed) {
   let heard = Date.now();
 
   function open() {
+    let greeted = false;
     source = new EventSource(eventsUrl(topics));
     source.addEventListener("hello", () => {
       heard = Date.now();
+      if (greeted) return;
+      greeted = true;
       wait = RETRY_MS;
       changed("live");
       told("hello", null);
     });
+    source.addEventListener("reload", () => told("hello", null)); // we were too slow, and events were dropped
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => {
         heard = Date.now();
@@ -53,7 +58,7 @@ export function listen(topics, told, changed) {
 
   /** A stream does not say why it broke: ask, so that a browser that is logged out does not knock for ever. */
   function again() {
-    get("/me").then(open, (failure) => (failure.status === 401 ? changed("out", failure) : broken()));
+    get("/me").then(open, (failure) => (failure.status === 401 ? changed("out") : broken()));
   }
 
   const watch = setInterval(() => {
@@ -87,13 +92,12 @@ export function useLive(topics, load, told) {
 
   useEffect(() => {
     const reload = () => latest.current.load().then(() => setFailure(null), setFailure);
-    reload();
     return listen(
       key.split(" "),
       (kind, data) => (kind === "hello" ? reload() : latest.current.told(kind, data)),
-      (now, why) => {
+      (now) => {
         setState(now);
-        if (why) setFailure(why);
+        if (now !== "live") reload(); // says what is the matter
       },
     );
   }, [key]);
