@@ -1,4 +1,4 @@
-"""Every view of the page in a real browser: what it shows, what it follows live, what it says when something is wrong."""
+"""Every view of the page in a real browser: what it shows, what it follows live, what it says in trouble."""
 
 from __future__ import annotations
 
