@@ -35,7 +35,7 @@ class Broker:
                 subscriber.put((self._last_id, event, data))
 
     async def subscribe(self, topics: Iterable[str]) -> AsyncIterator[Event]:
-        """Yield ``hello``, then what is published; ``reload`` stands for what was dropped. Ends when the broker closes."""
+        """Yield ``hello``, then what is published, until the broker closes; ``reload`` stands for what was dropped."""
         subscriber = _Subscriber(frozenset(topics))
         self._subscribers.append(subscriber)
         try:

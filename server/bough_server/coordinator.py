@@ -1,8 +1,8 @@
 """The coordinator as one object: everything the API can ask of it, with nothing of HTTP in it.
 
 It owns the store, the optimizer's process, what is known of agents from moment to moment, and two tasks: one that
-prepares asks, one that looks after silent jobs. Everything that must survive is in the store; a coordinator that is killed
-and started again goes on where it was.
+prepares asks, one that looks after silent jobs. Everything that must survive is in the store; a coordinator that is
+killed and started again goes on where it was.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def point_rows(
 
 
 def point_rows_of(read: Read, runs: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of all points of these attempts; each attempt is read by one call of ``read``, when its turn comes."""
+    """Yield the rows of all points of these attempts; each is read by one call of ``read`` when its turn comes."""
     for job_id, number, attempt in runs:
         for channel, points in read(partial(_points_of, job_id=job_id, attempt=attempt)):
             yield from _rows_of(number, attempt, channel, points)

@@ -1,7 +1,7 @@
 """What a job reports, put into the store: journals become points and facts, the log is kept as it came.
 
-A part is stored once, whatever is sent again: what counts is how many bytes of its stream are already stored. Nothing in
-a journal can fail a message: a line that cannot be read is counted, and the rest is kept.
+A part is stored once, whatever is sent again: what counts is how many bytes of its stream are stored already. Nothing
+in a journal can fail a message: a line that cannot be read is counted, and the rest is kept.
 """
 
 from __future__ import annotations
@@ -285,8 +285,8 @@ def _store_points(
 
 def _last_of(channel: int, chunk: codec.Chunk) -> list[dict[str, Any]]:
     rows = []
-    for trace, column in enumerate(chunk.y):
-        last = column[-1]
+    newest: list[Any] = [column[-1] for column in chunk.y]
+    for trace, last in enumerate(newest):
         is_text = isinstance(last, str)
         is_nan = not is_text and math.isnan(last)
         text = last if isinstance(last, str) else "nan" if is_nan else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -39,9 +40,9 @@ class News:
         """Publish until cancelled."""
         while True:
             changes = await self._waiting.get()
-            with contextlib.suppress(BoughError):
-                online = set(self._fleet.online(self._clock.monotonic()))
-                for topic, event, data in await self._store.read(lambda tx: self._events(tx, changes, online)):
+            online = set(self._fleet.online(self._clock.monotonic()))
+            with contextlib.suppress(BoughError):  # who watches loads anew; who writes is told what is wrong
+                for topic, event, data in await self._store.read(partial(self._events, changes=changes, online=online)):
                     self._broker.publish(topic, event, data)
 
     def _events(self, tx: Connection, changes: Changes, online: set[str]) -> Published:
