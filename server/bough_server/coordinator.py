@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,10 +18,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
 
-from bough.errors import BoughError, UsageError
+from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
-from bough_server.optimizers.client import OptimizerProcess
+from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
 from bough_server.service import agents, definitions, export, idempotency, jobs, optimizations, reap, views, why
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
@@ -34,6 +35,7 @@ from bough_server.store import reads, schema
 from bough_server.store.database import Database
 
 Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily mistaken for another
 _TICK_S = 1.0
 _SAVE_HEARTBEAT_S = 10.0
@@ -137,7 +139,8 @@ class Coordinator:
         """Handle an agent's message: `POST /agents/{id}/sync`."""
         told = read_header(header)
         parts = slices(told, payload)
-        row = await self.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
+        known = self._known(key, agent_id, told.epoch)
+        row = known or await self.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
         presence = self._meet(row)
         answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
@@ -172,7 +175,7 @@ class Coordinator:
         row = await self.store.write(lambda tx: agents.set_drain(tx, agent_id, on))
         presence = self._fleet.agents.get(row["id"])
         if presence is not None:
-            presence.is_draining = on
+            presence.is_draining, presence.row = on, row
         await self._commit(Changes(agents={row["id"]}, rung={row["id"]}))
         return next(found for found in await self.agents() if found["id"] == row["id"])
 
@@ -185,13 +188,15 @@ class Coordinator:
         require_owner(key, found.model)
         if not found.has_optimization:
             raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
-        now, seed = self._clock.now(), secrets.randbelow(2**31)
+        now, seed, changes = self._clock.now(), secrets.randbelow(2**31), Changes()
 
         def make(tx: Connection) -> str:
-            return optimizations.create(tx, found, body, now, key.id, self._new_id, seed)
+            known = optimizations.create(tx, found, body, now, key.id, self._new_id, seed)
+            self._top_up(tx, known, now, changes)
+            return known
 
         made = await self.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, body, now, make))
-        await self._commit(Changes(optimizations={made}))
+        await self._commit(changes)
         self._ring_wanting()
         return await self.optimization(made)
 
@@ -243,10 +248,24 @@ class Coordinator:
 
     async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
         changes = Changes()
-        known = await self.store.write(lambda tx: work(tx, changes))
+        now = self._clock.now()
+
+        def steer(tx: Connection) -> str:
+            known = work(tx, changes)
+            self._top_up(tx, known, now, changes)
+            return known
+
+        known = await self.store.write(steer)
         await self._commit(changes)
         self._ring_wanting()
         return await self.optimization(known)
+
+    def _top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
+        """Make rows for what may start, so that everyone sees what waits before an agent comes."""
+        row = reads.optimization(tx, optimization_id)
+        room = optimizations.places(row, self._fleet.slots(self._clock.monotonic()))
+        optimizations.top_up(tx, row, room, now, self._new_id, changes)
+        changes.optimizations.add(optimization_id)
 
     # -- jobs -------------------------------------------------------------------------------------------------
 
@@ -347,9 +366,18 @@ class Coordinator:
             bell = secrets.randbelow(2**30)  # so that a number from before a restart is not taken for this one's
             presence = Presence(row["name"], row["slots"], row["epoch"], now, bell=bell)
             self._fleet.agents[row["id"]] = presence
+        presence.row = row
         presence.slots, presence.epoch, presence.is_draining = row["slots"], row["epoch"], row["drain"]
         presence.heard_at = now if heard else presence.heard_at
         return presence
+
+    def _known(self, key: Key, agent_id: str, epoch: str) -> dict[str, Any] | None:
+        """Return the agent's row if it is known without the store that ``key`` speaks for it."""
+        presence = self._fleet.agents.get(agent_id)
+        if presence is None or presence.row.get("key") != key.id or presence.epoch != epoch:
+            return None
+        agents.require_agent_scope(key)
+        return presence.row
 
     async def _commit(self, changes: Changes) -> None:
         """Tell everyone what was just committed."""
@@ -425,14 +453,16 @@ class Coordinator:
         await self._commit(changes)
 
     async def _warm_up(self, process: OptimizerProcess) -> None:
-        with contextlib.suppress(BoughError, Exception):  # whoever asks is told
+        with contextlib.suppress(OptimizerFailed):  # whoever asks is told
             await process.start()
 
     async def _reap_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            with contextlib.suppress(BoughError):  # a full disk: said to whoever writes, and tried again
+            try:
                 await self.reap()
+            except Exception:  # a full disk, say: told to whoever writes as well, and tried again
+                _log.exception("looking after silent jobs failed; it is tried again")
 
     async def reap(self) -> None:
         """Flag, take back and end what has been silent for too long, as of now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from bough_server.service.states import CREATED, LIVE, RUNNING
 from bough_server.store.database import Database
 from bough_server.store.schema import history, jobs, optimizations, space_versions
 
+_log = logging.getLogger(__name__)
 _AHEAD = 4  # answers that need no history may be prepared so far ahead
 
 
@@ -121,6 +123,10 @@ class Asks:
             values = await self._optimizer.ask(self._ask(row, number))
         except OptimizerFailed as error:
             await self._on_failure(optimization_id, str(error))
+            return
+        except Exception as error:  # the others' asks must go on
+            _log.exception("ask %d of optimization %s", number, optimization_id)
+            await self._on_failure(optimization_id, f"{type(error).__name__}: {error}.")
             return
         found = Prepared(number, row["history_seq"], needs_history(row, number), values)
         self._ready.setdefault(optimization_id, []).append(found)

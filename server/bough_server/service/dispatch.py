@@ -19,6 +19,7 @@ from bough_server.service.ends import HELD
 from bough_server.service.fleet import Fleet
 from bough_server.service.optimizations import may_use, places, top_up
 from bough_server.service.states import CREATED, LIVE, QUEUED, RUNNING, WITH_AGENT
+from bough_server.store import reads
 from bough_server.store.schema import attempts, jobs, optimizations
 
 PreparedAsk = Callable[[Mapping[str, Any]], Prepared | None]  # row of an optimization → its next values, if ready
@@ -125,8 +126,7 @@ class Dispatcher:
                 continue
             yield dict(job)
             if job["state"] == CREATED:
-                fresh = select(optimizations).where(optimizations.c.id == job["optimization"])
-                running[job["optimization"]] = dict(tx.execute(fresh).mappings().one())
+                running[job["optimization"]] = reads.optimization(tx, job["optimization"])
                 if self.prepared(running[job["optimization"]]) is None:
                     granted.unprepared.add(job["optimization"])
 
@@ -175,8 +175,7 @@ class Dispatcher:
 
     def _take_ask(self, tx: Connection, optimization_id: str) -> Prepared | None:
         mine = optimizations.c.id == optimization_id
-        row = tx.execute(select(optimizations).where(mine)).mappings().one()
-        found = self.prepared(dict(row))
+        found = self.prepared(reads.optimization(tx, optimization_id))
         if found is None:
             return None
         taken = update(optimizations).where(mine, optimizations.c.asks == found.number)
@@ -206,8 +205,7 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
 def _how(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the job is run: by its optimization, or for a manual one by its model's revision."""
     if job["optimization"] is not None:
-        found = select(optimizations).where(optimizations.c.id == job["optimization"])
-        row = tx.execute(found).mappings().one()
+        row = reads.optimization(tx, job["optimization"])
         same = {name: row[name] for name in ("commands", "env", "working_dir", "grace_s", "term_s")}
         return {**same, "kpi": {"channel": row["kpi_channel"], "direction": row["kpi_direction"]}}
     found_definition = definitions.of_revision(tx, job["model"], job["revision"])
@@ -232,5 +230,7 @@ def _waiting(running: Sequence[str]) -> Any:
 
 
 def _busy(tx: Connection) -> dict[str, int]:
-    found = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(WITH_AGENT)).group_by(jobs.c.agent)
-    return dict(tx.execute(found).all())
+    return dict(tx.execute(_BUSY).all())
+
+
+_BUSY = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(WITH_AGENT)).group_by(jobs.c.agent)

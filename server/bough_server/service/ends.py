@@ -46,7 +46,7 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     if job["state"] != DRAINING:
         return False
     mine = and_(attempts.c.job == job_id, attempts.c.attempt == job["attempt"])
-    attempt = dict(tx.execute(select(attempts).where(mine)).mappings().one())
+    (attempt,) = reads.rows_of_attempt(tx, attempts, job_id, job["attempt"])
     missing, is_changed = _compared(tx, job, attempt["exit"])
     if missing and not is_overdue:
         return False
@@ -107,13 +107,12 @@ def give_back(
 def _optimization_of(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any] | None:
     if job["optimization"] is None:
         return None
-    return dict(tx.execute(select(optimizations).where(optimizations.c.id == job["optimization"])).mappings().one())
+    return reads.optimization(tx, job["optimization"])
 
 
 def _compared(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Return which streams lack bytes, and whether a journal is not what the supervisor saw at the end."""
-    mine = and_(streams.c.job == job["id"], streams.c.attempt == job["attempt"])
-    stored = {row["stream"]: row for row in tx.execute(select(streams).where(mine)).mappings()}
+    stored = {row["stream"]: row for row in reads.rows_of_attempt(tx, streams, job["id"], job["attempt"])}
     journals = {_layout.JOURNAL_STREAM + writer: entry for writer, entry in (exit_.get("journals") or {}).items()}
     expected = {**journals, _layout.LOG_STREAM: exit_.get("log") or {"bytes": 0}}
     missing, is_changed = [], False
@@ -135,11 +134,13 @@ def label(job: Mapping[str, Any]) -> str:
 def _ending(
     tx: Connection, job: Mapping[str, Any], attempt: Mapping[str, Any], kpi: Kpi, optimization: Mapping[str, Any] | None
 ) -> Ending:
-    tail, _ = reads.log_bytes(tx, job["id"], job["attempt"], -_TAIL, _TAIL)
+    def log_tail() -> str:
+        return reads.log_bytes(tx, job["id"], job["attempt"], -_TAIL, _TAIL)[0].decode(errors="replace")
+
     wanted = optimization["kpi_channel"] if optimization is not None else None
     is_trial = optimization is not None
     said, told = attempt["said"], attempt["said_message"]
-    return Ending(label(job), is_trial, attempt["exit"], said, told, kpi, wanted, tail.decode(errors="replace"))
+    return Ending(label(job), is_trial, attempt["exit"], said, told, kpi, wanted, log_tail)
 
 
 def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:

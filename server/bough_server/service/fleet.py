@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Presence:
         wanted: How many jobs it would have taken at that time.
         is_draining: It is to take nothing more.
         bell: Rises when something is wanted of it.
+        row: Its row in the store.
         saved_at: Monotonic time at which the store last learned that it was heard of.
     """
 
@@ -33,6 +35,7 @@ class Presence:
     is_draining: bool = False
     bell: int = 0
     saved_at: float = 0.0
+    row: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

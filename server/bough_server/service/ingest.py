@@ -15,11 +15,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, update
 
 from bough import _layout
 from bough_server.service.changes import Changes
 from bough_server.store import points as codec
+from bough_server.store import reads
 from bough_server.store.dialects import upsert
 from bough_server.store.schema import attempts, channel_last, channels, infos, jobs, log_chunks, point_chunks, streams
 
@@ -64,8 +65,8 @@ def store_part(tx: Connection, part: Part, data: bytes | memoryview, changes: Ch
     A gap before ``part.offset`` or a wrong checksum stores nothing.
     """
     key = {"job": part.job, "attempt": part.attempt, "stream": part.stream}
-    mine = (streams.c.job == part.job) & (streams.c.attempt == part.attempt) & (streams.c.stream == part.stream)
-    row = tx.execute(select(streams).where(mine)).mappings().first()
+    of_attempt = reads.rows_of_attempt(tx, streams, part.job, part.attempt)
+    row = next((row for row in of_attempt if row["stream"] == part.stream), None)
     acked: int = row["acked"] if row else 0
     if part.offset > acked or part.offset + part.bytes <= acked or zlib.crc32(data) != part.crc:
         return acked
@@ -91,7 +92,7 @@ def _store_log(tx: Connection, part: Part, offset: int, data: bytes, changes: Ch
 
 def _store_journal(tx: Connection, part: Part, data: bytes, stream: dict[str, Any], changes: Changes) -> None:
     reported = read_lines(data)
-    known = {row["name"]: dict(row) for row in _channels_of(tx, part)}
+    known = {row["name"]: row for row in reads.rows_of_attempt(tx, channels, part.job, part.attempt)}
     for line in reported.declared:
         if not _declare(tx, part, known, line):
             reported.bad += 1
@@ -190,11 +191,6 @@ def _is_name(value: Any) -> bool:
 
 
 # -- channels and points --------------------------------------------------------------------------------------
-
-
-def _channels_of(tx: Connection, part: Part) -> Iterable[Any]:
-    mine = (channels.c.job == part.job) & (channels.c.attempt == part.attempt)
-    return tx.execute(select(channels).where(mine)).mappings()
 
 
 def _declare(tx: Connection, part: Part, known: dict[str, dict[str, Any]], line: list[Any]) -> bool:

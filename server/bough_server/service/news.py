@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from bough.errors import BoughError
 from bough_server.broker import Broker
 from bough_server.service import views
 from bough_server.service.changes import Changes
@@ -18,6 +17,7 @@ from bough_server.service.fleet import Fleet
 from bough_server.store.database import Database
 from bough_server.store.schema import jobs, optimizations
 
+_log = logging.getLogger(__name__)
 Published = list[tuple[str, str, Any]]  # topic, event, data
 
 
@@ -41,9 +41,13 @@ class News:
         while True:
             changes = await self._waiting.get()
             online = set(self._fleet.online(self._clock.monotonic()))
-            with contextlib.suppress(BoughError):  # who watches loads anew; who writes is told what is wrong
-                for topic, event, data in await self._store.read(partial(self._events, changes=changes, online=online)):
-                    self._broker.publish(topic, event, data)
+            try:
+                found = await self._store.read(partial(self._events, changes=changes, online=online))
+            except Exception:  # watching must not end because one change cannot be shown
+                _log.exception("a change could not be told to those who watch")
+                continue
+            for topic, event, data in found:
+                self._broker.publish(topic, event, data)
 
     def _events(self, tx: Connection, changes: Changes, online: set[str]) -> Published:
         found: Published = []
@@ -88,7 +92,7 @@ class News:
         if not ids:
             return {}
         found = tx.execute(select(jobs.c.id, jobs.c.optimization).where(jobs.c.id.in_(ids)))
-        return dict(found)
+        return dict(found.all())
 
     def _of_jobs(self, tx: Connection, changes: Changes, of: dict[str, str | None]) -> Published:
         watched = {job_id: self._topics(job_id, of) for job_id in changes.jobs}

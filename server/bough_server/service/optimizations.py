@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
 from bough import definition
 from bough.errors import Conflict, UsageError
@@ -158,11 +158,19 @@ def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str
 
 
 def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
-    mine = jobs.c.optimization == optimization_id
-    by_state = select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state)
-    started = select(func.count()).where(mine, jobs.c.attempt > 0)
-    found: dict[str, int] = dict(tx.execute(by_state).all())
-    return {"states": found, "started": tx.execute(started).scalar_one()}
+    found: dict[str, int] = {}
+    started = 0
+    for state, n, claimed in tx.execute(_COUNTS, {"its_id": optimization_id}):
+        found[state] = n
+        started += claimed
+    return {"states": found, "started": started}
+
+
+_COUNTS = (
+    select(jobs.c.state, func.count(), func.count(case((jobs.c.attempt > 0, 1))))
+    .where(jobs.c.optimization == bindparam("its_id"))
+    .group_by(jobs.c.state)
+)
 
 
 # -- ends -----------------------------------------------------------------------------------------------------

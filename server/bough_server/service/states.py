@@ -24,10 +24,11 @@ abort       CREATED … DRAINING                             ABORTED     the use
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, update
+from sqlalchemy import Connection, Update, and_, bindparam, update
 
 from bough_server.store.schema import jobs, optimizations
 
@@ -94,11 +95,20 @@ def move_job(tx: Connection, job_id: str, move: str, of_attempt: int | None = No
     Returns:
         Whether the move was made.
     """
-    before, after = JOB_MOVES[move]
-    guard = and_(jobs.c.id == job_id, jobs.c.state.in_(before))
-    if of_attempt is not None:
-        guard = and_(guard, jobs.c.attempt == of_attempt)
-    return tx.execute(update(jobs).where(guard).values(state=after, **values)).rowcount == 1
+    guard = {"its_id": job_id} if of_attempt is None else {"its_id": job_id, "its_attempt": of_attempt}
+    return (
+        tx.execute(_job_update(move, of_attempt is not None), {**guard, "state": JOB_MOVES[move][1], **values}).rowcount
+        == 1
+    )
+
+
+@cache
+def _job_update(move: str, is_of_attempt: bool) -> Update:
+    """Return the guarded UPDATE of a move; made once, since making a statement costs more than running it."""
+    guard = and_(jobs.c.id == bindparam("its_id"), jobs.c.state.in_(JOB_MOVES[move][0]))
+    if is_of_attempt:
+        guard = and_(guard, jobs.c.attempt == bindparam("its_attempt"))
+    return update(jobs).where(guard)
 
 
 def move_optimization(tx: Connection, optimization_id: str, move: str, **values: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
@@ -21,6 +21,7 @@ from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
 from bough_server.service.ingest import Part, store_part
 from bough_server.service.states import DRAINING, FAILED, QUEUED, WITH_AGENT
 from bough_server.service.verdict import Verdict
+from bough_server.store import reads
 from bough_server.store.schema import agents, attempts, jobs
 
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -155,13 +156,8 @@ class Message:
         if not told:
             return {}
         ids = {job_id for job_id, _ in told}
-        found = (
-            select(attempts, jobs.c.state.label("job_state"), jobs.c.attempt.label("newest"), jobs.c.desired)
-            .add_columns(jobs.c.desired_cause, jobs.c.unreachable)
-            .join(jobs, jobs.c.id == attempts.c.job)
-            .where(attempts.c.job.in_(ids), attempts.c.agent == self.agent["id"])
-        )
-        rows = {(row["job"], row["attempt"]): dict(row) for row in tx.execute(found).mappings()}
+        found = tx.execute(_ATTEMPTS, {"ids": list(ids), "its_agent": self.agent["id"]})
+        rows = {(row["job"], row["attempt"]): dict(row) for row in found.mappings()}
         return {key: row for key, row in rows.items() if key in told}
 
     def _mine(self, tx: Connection, changes: Changes) -> dict[JobAttempt, dict[str, Any]]:
@@ -259,6 +255,12 @@ class Message:
         tx.execute(update(attempts).where(key).values(**values))
 
 
+_ATTEMPTS = (
+    select(attempts.c.job, attempts.c.attempt, attempts.c.state, jobs.c.state.label("job_state"))
+    .add_columns(jobs.c.attempt.label("newest"), jobs.c.desired, jobs.c.desired_cause, jobs.c.unreachable)
+    .join(jobs, jobs.c.id == attempts.c.job)
+    .where(attempts.c.job.in_(bindparam("ids", expanding=True)), attempts.c.agent == bindparam("its_agent"))
+)
 _REACTIONS: Mapping[str, Callable[..., None]] = {
     "running": Message._started,
     "stopping": Message._stopping,
@@ -308,4 +310,4 @@ def save_heartbeat(tx: Connection, agent_id: str, now: float, usage: Mapping[str
 
 
 def _job(tx: Connection, job_id: str) -> dict[str, Any]:
-    return dict(tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one())
+    return reads.job(tx, job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Ending:
         said_message: With what words.
         kpi: What its KPI channel says.
         wanted_channel: The KPI channel that the settings name, or None.
-        log_tail: The end of its log.
+        log_tail: Reads the end of its log, for a message.
     """
 
     label: str
@@ -57,7 +57,7 @@ class Ending:
     said_message: str | None
     kpi: Kpi
     wanted_channel: str | None
-    log_tail: str
+    log_tail: Callable[[], str]
 
 
 def judge(ending: Ending) -> Verdict:
@@ -114,13 +114,13 @@ def _never_sent(ending: Ending) -> str:
 
 
 def _last_line(ending: Ending) -> str:
-    lines = [_clean(line) for line in ending.log_tail.splitlines()]
+    lines = [_clean(line) for line in ending.log_tail().splitlines()]
     last = next((line for line in reversed(lines) if line), None)
     return "" if last is None else f" Last line of its log: {_shortened(last)}"
 
 
 def _missing_file(ending: Ending) -> str:
-    found = _MISSING_FILE.findall(ending.log_tail)
+    found = _MISSING_FILE.findall(ending.log_tail())
     if not found:
         return ""
     name = _clean(found[-1])

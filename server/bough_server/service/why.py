@@ -29,9 +29,9 @@ def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) ->
         names = ", ".join(row["name"] for row in online)
         return [
             *found,
-            f"every agent is draining ({names}): {_n(waiting)} wait. Let one work: bough agent undrain NAME.",
+            f"every agent is draining ({names}): {_n(waiting)}. Let one work: bough agent undrain NAME.",
         ]
-    return found + _elsewhere(tx, takers) + _full(tx, takers, fleet, waiting)
+    return found + (_elsewhere(tx, takers) or _full(tx, takers, fleet, waiting))
 
 
 def _rows(tx: Connection, state: str) -> list[dict[str, Any]]:
@@ -47,9 +47,9 @@ def _paused(row: Mapping[str, Any]) -> str:
 def _nobody(known: list[dict[str, Any]], waiting: int, now: float, url: str) -> str:
     do = f"Start one: bough agent server --coordinator {url}"
     if not known:
-        return f"no agent has ever connected; {_n(waiting)} wait. {do}"
+        return f"no agent has ever connected; {_n(waiting)}. {do}"
     silent = min(now - row["seen_at"] for row in known)
-    return f"no agent has been heard of for {_duration(silent)}; {_n(waiting)} wait. {do}"
+    return f"no agent has been heard of for {_duration(silent)}; {_n(waiting)}. {do}"
 
 
 def _elsewhere(tx: Connection, takers: list[dict[str, Any]]) -> list[str]:
@@ -71,7 +71,7 @@ def _full(tx: Connection, takers: list[dict[str, Any]], fleet: Fleet, waiting: i
     ids = [row["id"] for row in takers]
     busy = tx.execute(select(func.count()).where(jobs.c.state.in_(WITH_AGENT), jobs.c.agent.in_(ids))).scalar_one()
     if busy >= slots:
-        return [f"all {slots} slots are busy; {_n(waiting)} wait. More: start another agent, or --slots."]
+        return [f"all {slots} slots are busy; {_n(waiting)}. More: start another agent, or --slots."]
     if not any(fleet.agents[agent_id].wanted for agent_id in ids):
         return [
             "no connected agent takes work just now. See why on its console (a full disk?), or: bough agent status."
@@ -80,7 +80,7 @@ def _full(tx: Connection, takers: list[dict[str, Any]], fleet: Fleet, waiting: i
 
 
 def _n(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
+    return "1 job waits" if count == 1 else f"{count} jobs wait"
 
 
 def _duration(seconds: float) -> str:

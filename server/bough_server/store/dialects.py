@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func
@@ -17,15 +18,18 @@ def upsert(tx: Connection, table: Table, rows: Sequence[dict[str, Any]], replace
     """
     if not rows:
         return 0
-    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    return int(tx.execute(_upsert(tx.dialect.name, table, tuple(replace)), rows).rowcount)
+
+
+@cache
+def _upsert(dialect: str, table: Table, replace: tuple[str, ...]) -> Any:
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = insert(table)
     key = [column.name for column in table.primary_key]
-    if replace:
-        values = {name: statement.excluded[name] for name in replace}
-        statement = statement.on_conflict_do_update(index_elements=key, set_=values)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=key)
-    return int(tx.execute(statement, rows).rowcount)
+    if not replace:
+        return statement.on_conflict_do_nothing(index_elements=key)
+    values = {name: statement.excluded[name] for name in replace}
+    return statement.on_conflict_do_update(index_elements=key, set_=values)
 
 
 def json_value(column: Column[Any], name: str) -> ColumnElement[Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, select, update
 
 from bough.errors import NotFound
 from bough_server.store import points as codec
@@ -92,12 +93,8 @@ def attempts(tx: Connection, job_id: str) -> list[dict[str, Any]]:
 
 def channels(tx: Connection, job_id: str, attempt: int) -> list[dict[str, Any]]:
     """Return the rows of the channels of that attempt: main ones first, then in the order of their first mention."""
-    found = (
-        select(channels_table)
-        .where(channels_table.c.job == job_id, channels_table.c.attempt == attempt)
-        .order_by(channels_table.c.main.desc(), channels_table.c.id)
-    )
-    return [dict(row) for row in tx.execute(found).mappings()]
+    found = rows_of_attempt(tx, channels_table, job_id, attempt)
+    return sorted(found, key=lambda row: (not row["main"], row["id"]))
 
 
 def points(tx: Connection, job_id: str, attempt: int, channel: str) -> Points:
@@ -214,7 +211,7 @@ def _in_order_of_time(found: Points) -> Points:
 
 
 def _by_prefix(tx: Connection, table: Any, prefix: str, noun: str) -> dict[str, Any]:
-    row = tx.execute(select(table).where(table.c.id == prefix)).mappings().first()
+    row = tx.execute(_by_id(table), {"its_id": prefix}).mappings().first()
     if row is not None:
         return dict(row)
     rows = list(_beginning_with(tx, table, prefix)) if prefix else []
@@ -225,6 +222,22 @@ def _by_prefix(tx: Connection, table: Any, prefix: str, noun: str) -> dict[str, 
     raise NotFound(
         f"{noun} {prefix} is ambiguous: {rows[0]['id']} and {rows[1]['id']} begin like that.", "Give more of it."
     )
+
+
+@cache
+def _by_id(table: Table) -> Select[Any]:
+    return select(table).where(table.c.id == bindparam("its_id"))
+
+
+@cache
+def _of_attempt(table: Table) -> Select[Any]:
+    return select(table).where(table.c.job == bindparam("its_job"), table.c.attempt == bindparam("its_attempt"))
+
+
+def rows_of_attempt(tx: Connection, table: Table, job_id: str, attempt: int) -> list[dict[str, Any]]:
+    """Return the rows of a table that belong to that attempt."""
+    found = tx.execute(_of_attempt(table), {"its_job": job_id, "its_attempt": attempt})
+    return [dict(row) for row in found.mappings()]
 
 
 def _beginning_with(tx: Connection, table: Any, prefix: str) -> Iterator[dict[str, Any]]:

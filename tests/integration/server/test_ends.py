@@ -48,7 +48,8 @@ Play = Callable[..., None]
             "directory: 'data/train.csv'. The file data/train.csv is not in the checkout: git does not hold it. "
             "Commit it, or give its full path on the agent.",
         ),
-        (b"", b"hi", {}, "FAILED", "no_kpi", "trial 1 ended and never sent a KPI: no channel was created with kpi=True. "
+        (b"", b"hi", {}, "FAILED", "no_kpi",
+         "trial 1 ended and never sent a KPI: no channel was created with kpi=True. "
          "Last line of its log: hi."),
         (journal(KPI), b"", {"cause": "max_time"}, "FAILED", "no_kpi",
          "trial 1 was stopped by max_time and never sent its KPI channel accuracy."),
@@ -62,7 +63,8 @@ Play = Callable[..., None]
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "abort", None]), b"", {}, "ABORTED", "user",
          "trial 1 was aborted by its script."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "done", "early"]), b"", {}, "DONE", "finished", "early"),
-        (run(0.5), b"", {"cause": "supervisor_lost"}, "FAILED", "supervisor_lost", "trial 1 was lost: its supervisor was killed."),
+        (run(0.5), b"", {"cause": "supervisor_lost"}, "FAILED", "supervisor_lost", 
+         "trial 1 was lost: its supervisor was killed."),
     ],
 )  # fmt: skip
 def test_a_trial_ends_with_a_reason_and_a_sentence(

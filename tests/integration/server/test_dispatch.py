@@ -1,0 +1,335 @@
+"""Who gets which job, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.server.conftest import Stage
+from tests.integration.server.driver import (
+    ADMIN,
+    COMMIT,
+    Agent,
+    CountingOptimizer,
+    MovedClock,
+    definition,
+    exit_of,
+    happened,
+    request,
+    run,
+)
+
+from bough.errors import Conflict, Forbidden, NotFound, UsageError
+from bough_server.config import Config
+from bough_server.coordinator import Coordinator
+from bough_server.service import check, export
+from bough_server.service.identity import Key
+
+Play = Callable[..., None]
+
+
+def test_no_more_trials_run_at_once_than_max_parallel(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.optimize(max_trials=10, max_parallel=3, initial_random=10)
+        agent = await stage.agent(slots=8)
+
+        claims = await agent.claim(8)
+        assert [claim["number"] for claim in claims] == [1, 2, 3]
+        assert await agent.claim(5) == []
+        await agent.deliver(claims[0], run(0.5))
+        assert [claim["number"] for claim in await agent.claim(8)] == [4]
+
+    play(story)
+
+
+def test_without_max_parallel_every_slot_of_the_chosen_agents_is_used(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.optimize(max_trials=20, max_parallel=None, initial_random=20, agents=["anna", "ben"])
+        anna, ben, carl = [await stage.agent(name, slots) for name, slots in (("anna", 2), ("ben", 3), ("carl", 4))]
+
+        assert len(await anna.claim(2)) == 2
+        assert len(await ben.claim(3)) == 3
+        assert await carl.claim(4) == []
+
+    play(story)
+
+
+@pytest.mark.parametrize("does_the_other_come", [True, False])
+def test_two_agents_are_kept_equally_busy(tmp_path: Path, does_the_other_come: bool) -> None:
+    """The busier one waits a moment for the other, and takes the job if that one does not come."""
+
+    async def story() -> None:
+        clock = MovedClock()
+        coordinator = Coordinator(Config(tmp_path, port=0, patience_s=1.0), clock, CountingOptimizer())
+        await coordinator.start()
+        anna, ben = [await Agent(coordinator, name, 2).connect() for name in ("anna", "ben")]
+        await ben.sync(wants=2)
+        await coordinator.create_optimization(ADMIN, request(max_trials=9, max_parallel=2, initial_random=9))
+
+        assert len(await anna.claim(2)) == 1
+        assert await anna.claim(1) == []
+        if does_the_other_come:
+            assert len(await ben.claim(2)) == 1
+        clock.pass_time(1.1)
+
+        assert len(await anna.claim(1)) == (0 if does_the_other_come else 1)
+        await coordinator.stop()
+
+    asyncio.run(story())
+
+
+def test_a_higher_priority_goes_first_and_a_job_for_one_agent_goes_to_it_alone(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.optimize(initial_random=9)
+        anna, ben = await stage.agent("anna"), await stage.agent("ben", 2)
+        body: dict[str, Any] = {"definition": {**definition(), "priority": 5}, "commit": COMMIT, "values": {}}
+        job = await stage.coordinator.create_job(ADMIN, {**body, "agent": "ben"})
+
+        assert (await anna.claim_one())["number"] == 1
+        assert (await ben.claim_one())["job_id"] == job["id"]
+        with pytest.raises(UsageError, match=r"there is no agent carl\. There are: anna, ben\."):
+            await stage.coordinator.create_job(ADMIN, {**body, "agent": "carl"})
+
+    play(story)
+
+
+def test_many_agents_at_once_start_each_trial_once_and_never_more_than_max_trials(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=24, max_parallel=6, initial_random=24)
+        agents = [await stage.agent(f"a{i}", 2) for i in range(5)]
+
+        async def work(agent: Agent) -> None:
+            while True:
+                claims = await agent.claim(2)
+                for claim in claims:
+                    await agent.deliver(claim, run(0.5))
+                if (await stage.coordinator.optimization(optimization))["state"] == "DONE":
+                    return
+
+        await asyncio.wait_for(asyncio.gather(*map(work, agents)), 60)
+
+        page = await stage.coordinator.trials(optimization, limit=100)
+        assert [(row["number"], row["state"]) for row in page["rows"]] == [(n, "DONE") for n in range(1, 25)]
+        assert Counter(row["attempt"] for row in page["rows"]) == {1: 24}
+        assert stage.coordinator.store.read_sync(check.violations) == []
+
+    play(story)
+
+
+def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: Play) -> None:
+    from bough_server.optimizers.client import OptimizerFailed
+
+    class Broken:
+        async def ask(self, ask: object) -> dict[str, Any]:
+            raise OptimizerFailed("the space is empty.")
+
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize()
+        agent = await stage.agent()
+
+        assert await agent.claim() == []
+
+        shown = await stage.coordinator.optimization(optimization)
+        assert shown["state"] == "PAUSED"
+        assert shown["reason"].startswith(
+            "the optimizer cannot go on: the space is empty. Then: bough optimization resume"
+        )
+
+    play(story, Broken())
+
+
+# -- steering ---------------------------------------------------------------------------------------------------
+
+
+def test_stop_lets_what_runs_end_and_stop_now_does_not(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        first = await stage.optimize(max_trials=9)
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+
+        assert (await stage.coordinator.stop_optimization(first))["state"] == "STOPPING"
+        assert (await agent.sync())["desired"] == []
+        assert (await stage.coordinator.stop_optimization(first, now=True))["state"] == "STOPPING"
+        assert (await agent.sync())["desired"] == [[claim["job_id"], 1, "stop", "user"]]
+        await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause="user"))])
+
+        shown = await stage.coordinator.optimization(first)
+        assert (shown["state"], shown["counts"]) == ("STOPPED", {"ABORTED": 1})
+        with pytest.raises(Conflict, match="is STOPPED and cannot be paused"):
+            await stage.coordinator.pause_optimization(first)
+
+    play(story)
+
+
+def test_a_pause_that_releases_queues_what_runs_again_unburnt(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=1)
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+
+        await stage.coordinator.pause_optimization(optimization, release=True)
+        ((_, _, desired, cause),) = (await agent.sync())["desired"]
+        assert desired == "stop"
+        await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause=cause))])
+
+        assert (await stage.job(claim))["state"] == "QUEUED"
+        assert await agent.claim() == []
+        await stage.coordinator.resume_optimization(optimization)
+        again = await agent.claim_one()
+        assert (again["job_id"], again["values"]) == (claim["job_id"], claim["values"])
+
+    play(story)
+
+
+def test_an_ended_optimization_goes_on_when_it_is_extended(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=1)
+        agent = await stage.agent()
+        await agent.deliver(await agent.claim_one(), run(0.5))
+        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
+        with pytest.raises(UsageError, match="already has max_trials 1"):
+            await stage.coordinator.extend_optimization(optimization, 1)
+
+        await stage.coordinator.extend_optimization(optimization, 2)
+        await agent.deliver(await agent.claim_one(), run(0.7))
+
+        shown = await stage.coordinator.optimization(optimization)
+        assert (shown["state"], shown["best"]["number"]) == ("DONE", 2)
+
+    play(story)
+
+
+def test_the_same_request_with_the_same_key_makes_one_optimization(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        first = await stage.coordinator.create_optimization(ADMIN, request(), "once")
+        again = await stage.coordinator.create_optimization(ADMIN, request(), "once")
+
+        assert again["id"] == first["id"]
+        assert (await stage.coordinator.optimizations())["total"] == 1
+        with pytest.raises(Conflict, match="Idempotency-Key once came before with another request"):
+            await stage.coordinator.create_optimization(ADMIN, request(max_trials=7), "once")
+
+    play(story)
+
+
+def test_what_is_wrong_with_a_request_is_said_in_a_sentence(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        make = stage.coordinator.create_optimization
+        with pytest.raises(Forbidden, match="key k belongs to you and may not create anything of me/digits"):
+            await make(Key("k", "k", "user", "you"), request())
+        with pytest.raises(Forbidden, match="has the scope read and may not create anything"):
+            await make(Key("k", "k", "read", ""), request())
+        with pytest.raises(UsageError, match="'abc' is no commit"):
+            await make(ADMIN, {**request(), "commit": "abc"})
+        with pytest.raises(UsageError, match=r"the folder '\.\./x' is not inside the repository"):
+            await make(ADMIN, {**request(), "folder": "../x"})
+        with pytest.raises(UsageError, match="the definition is no mapping"):
+            await make(ADMIN, {})
+        with pytest.raises(NotFound, match=r"there is no optimization nope\. List them: bough optimization ls"):
+            await stage.coordinator.optimization("nope")
+        optimization = await stage.optimize()
+        with pytest.raises(UsageError, match="trials cannot be sorted by colour"):
+            await stage.coordinator.trials(optimization, "colour")
+        with pytest.raises(UsageError, match="there is no state HAPPY"):
+            await stage.coordinator.trials(optimization, state="happy")
+
+    play(story)
+
+
+def test_trials_are_sorted_and_filtered_by_the_store(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=4)
+        agent = await stage.agent()
+        for kpi in (0.5, 0.9, 0.1):
+            await agent.deliver(await agent.claim_one(), run(kpi))
+        await agent.deliver(await agent.claim_one(), b"", exit_code=1)
+
+        async def numbers(**how: Any) -> list[int]:
+            return [row["number"] for row in (await stage.coordinator.trials(optimization, **how))["rows"]]
+
+        assert await numbers(sort="kpi", descending=True) == [2, 1, 3, 4]
+        assert await numbers(sort="p.lr", descending=True, limit=2) == [4, 3]
+        assert await numbers(state="done", offset=1) == [2, 3]
+        assert (await stage.coordinator.jobs(manual=True))["total"] == 0
+
+    play(story)
+
+
+def test_everything_can_be_taken_away_as_tables(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=2, on_failure={"retry": 1})
+        agent = await stage.agent()
+        await agent.deliver(await agent.claim_one(), run(0.1, 0.3), exit_code=1)
+        await agent.deliver(await agent.claim_one(), run(0.2, 0.4), cause="max_epochs", cut=3)
+
+        columns, rows = await stage.coordinator.trial_export(optimization)
+        (row,) = rows
+        assert columns[:9] == [
+            "number",
+            "job_id",
+            "state",
+            "end_reason",
+            "kpi",
+            "kpi_last",
+            "kpi_best",
+            "kpi_best_x",
+            "p.lr",
+        ]
+        assert columns[-5:] == ["attempts", "agent", "commit", "record", "message"]
+        assert (row["kpi"], row["p.lr"], row["channel.accuracy"], row["attempts"]) == (0.2, 0.0, 0.4, 2)
+        assert row["created"] == "2023-11-14T22:30:00.000Z"
+        assert [one["kpi"] for one in (await stage.coordinator.trial_export(optimization, True))[1]] == [0.3, 0.2]
+
+        names, points = await stage.coordinator.point_export(optimization)
+        assert tuple(names) == export.POINT_COLUMNS
+        assert [(p["x"], p["y"], p["attempt"], p["overrun"]) for p in points] == [(1, 0.2, 2, False), (2, 0.4, 2, True)]
+        assert len(list((await stage.coordinator.point_export(optimization, True))[1])) == 4
+
+    play(story)
+
+
+# -- those who watch --------------------------------------------------------------------------------------------
+
+
+def test_those_who_watch_hear_of_each_change_in_its_order(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim(max_trials=1)
+        events = stage.coordinator.broker.subscribe([f"job:{claim['job_id']}", "optimizations"])
+        assert (await anext(events))[1] == "hello"
+
+        await agent.deliver(claim, run(0.5), b"hi\n")
+
+        heard = [await asyncio.wait_for(anext(events), 10) for _ in range(4)]
+        assert [event for _, event, _ in heard] == ["optimization", "job", "points", "log"]
+        assert heard[1][2]["state"] == "DONE"
+        assert (heard[2][2]["x"], heard[2][2]["y"], heard[3][2]["text"]) == ([1.0], [[0.5]], "hi\n")
+        await events.aclose()  # type: ignore[attr-defined]
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("settings", "agents", "sentence"),
+    [
+        (None, [], "nothing is queued. Start something: bough optimize."),
+        (
+            {},
+            [],
+            "no agent has ever connected; 1 job waits. Start one: bough agent server --coordinator http://127.0.0.1:0",
+        ),
+        ({"agents": ["gpu1"]}, ["anna"], "optimization {} may only use gpu1, and none of these is connected."),
+    ],
+)
+def test_why_is_nothing_running(play: Play, settings: dict[str, Any] | None, agents: list[str], sentence: str) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = None if settings is None else await stage.optimize(**settings)
+        for name in agents:
+            await stage.agent(name)
+
+        assert (await stage.coordinator.why())["reasons"] == [sentence.format(optimization)]
+
+    play(story)
