@@ -139,8 +139,9 @@ class Coordinator:
         """Handle an agent's message: `POST /agents/{id}/sync`."""
         told = read_header(header)
         parts = slices(told, payload)
-        known = self._known(key, agent_id, told.epoch)
-        row = known or await self.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
+        row = self._known(key, agent_id, told.epoch)
+        if row is None:
+            row = await self.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
         presence = self._meet(row)
         answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it

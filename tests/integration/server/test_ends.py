@@ -63,7 +63,7 @@ Play = Callable[..., None]
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "abort", None]), b"", {}, "ABORTED", "user",
          "trial 1 was aborted by its script."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "done", "early"]), b"", {}, "DONE", "finished", "early"),
-        (run(0.5), b"", {"cause": "supervisor_lost"}, "FAILED", "supervisor_lost", 
+        (run(0.5), b"", {"cause": "supervisor_lost"}, "FAILED", "supervisor_lost",
          "trial 1 was lost: its supervisor was killed."),
     ],
 )  # fmt: skip
