@@ -74,7 +74,8 @@ class Client:
 
     def agents(self) -> list[dict[str, Any]]:
         """Return the agents that the coordinator knows, by name."""
-        rows: list[dict[str, Any]] = self.get("/agents")["rows"]
+        told = self.get("/agents")
+        rows: list[dict[str, Any]] = told["rows"] if isinstance(told, dict) else told
         return sorted(rows, key=lambda row: str(row["name"]))
 
     def create_key(self, name: str, scope: str, user: str = "") -> dict[str, Any]:
