@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -18,9 +18,11 @@ from bough.errors import UsageError
 HEAD = "model: me/m\ncommand: python t.py\n"
 
 
-def search(hyperparameters: dict[str, object], space: dict[str, object], **settings: object) -> Definition:
-    optimization = {"space": space, **settings}
-    return parse({"model": "a/b", "command": "x", "hyperparameters": hyperparameters, "optimization": optimization})
+def search(hyperparameters: Mapping[str, object], space: Mapping[str, object], **settings: object) -> Definition:
+    optimization = {"space": dict(space), **settings}
+    return parse(
+        {"model": "a/b", "command": "x", "hyperparameters": dict(hyperparameters), "optimization": optimization}
+    )
 
 
 def expression(default: object, written: object) -> Expression:
@@ -227,7 +229,6 @@ def test_no_settings_are_a_traceback(section: dict[str, object], written: object
 @given(JSON)
 def test_no_hyperparameter_is_a_traceback(spec: object) -> None:
     for kind in TYPES:
-        long_form = (
-            {**spec, "type": kind} if isinstance(spec, dict) else {"type": kind, "default": spec, "choices": spec}
-        )
+        long_form = {**spec} if isinstance(spec, dict) else {"default": spec, "choices": spec}
+        long_form["type"] = kind
         refusal(parse, {**RAW, "hyperparameters": {"a": long_form}})

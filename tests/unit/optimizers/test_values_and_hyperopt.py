@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bough.definition import Definition, parse
 from bough_server.optimizers import annealing, random_search, tpe
-from bough_server.optimizers.base import Maker, Outcome
+from bough_server.optimizers.base import Maker, Outcome, Value
 from bough_server.optimizers.hyperopt_space import drawn_in, drawn_of, found_in, hyperopt_space, value_of
 from bough_server.optimizers.seeds import seed_of_ask
 
@@ -116,21 +116,29 @@ GROUPS = {
     "d": {"type": "group", "optional": True, "children": {"p": 0.5}},
     "n": 3,
 }
-LINES = {"o": "choice", "o.s.lr": "uniform(0, 1)", "o.a.lr": "uniform(0, 1)", "d": "on_off", "d.p": "uniform(0, 1)", "n": "range(1, 9, 2)"}  # fmt: skip
+LINES = {
+    "o": "choice",
+    "o.s.lr": "uniform(0, 1)",
+    "o.a.lr": "uniform(0, 1)",
+    "d": "on_off",
+    "d.p": "uniform(0, 1)",
+    "n": "range(1, 9, 2)",
+}
 
 
 def test_a_document_lists_every_label_and_gives_the_values_back() -> None:
     space = define(GROUPS, LINES).space
-    values = {"o": "a", "o.a.lr": 0.25, "d": False, "n": 5}
+    values: dict[str, Value] = {"o": "a", "o.a.lr": 0.25, "d": False, "n": 5}
 
     vals = drawn_in(space, values)
 
     assert vals == {"o": [1], "o.s.lr": [], "o.a.lr": [0.25], "d": [0], "d.p": [], "n": [2.0]}
+    assert vals is not None
     assert space.complete(found_in(space, vals)) == values
 
 
 def test_values_of_an_earlier_space_are_mapped_by_value_or_left_out() -> None:
-    values = {"o": "a", "o.a.lr": 0.25, "d": False, "n": 5}
+    values: dict[str, Value] = {"o": "a", "o.a.lr": 0.25, "d": False, "n": 5}
     reordered = {**GROUPS, "o": {"type": "choice_group", "choices": {"new": {}, "a": {"lr": 0.2}, "s": {"lr": 0.1}}}}
     without = {**GROUPS, "o": {"type": "choice_group", "choices": {"s": {"lr": 0.1}, "new": {}}}}
     more = {**GROUPS, "freed": 0.125}
