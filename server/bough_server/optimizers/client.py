@@ -178,7 +178,7 @@ def _request(ask: Ask, history: list[Outcome], keep: int) -> dict[str, Any]:
 
 
 def environment() -> dict[str, str]:
-    """Return the worker's: this process's, with this very bough importable, and one thread: an ask is one core's work."""
+    """Return the worker's: this process's, with this very bough importable, and one thread: an ask uses one core."""
     roots = [str(Path(path).parent) for package in (bough, bough_server) for path in package.__path__]
     path = [*dict.fromkeys(roots), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
