@@ -1,0 +1,46 @@
+# What a newcomer needs: `make demo` and `make test`. Needs Python >= 3.11, git and make; each target makes what it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check wheel clean
+
+# Everything that goes into the distribution: when one of them changes, the demo is installed again.
+PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
+PYTEST_ARGS ?=
+
+help:
+	@echo "make demo     optimize examples/digits: 30 trials of a neural network, with the page"
+	@echo "make test     run the tests           (PYTEST_ARGS=\"-k journal\" for some)"
+	@echo "make check    ruff, mypy, pyright, then the tests"
+	@echo "make wheel    build dist/bough-*.whl, with the page"
+	@echo "make clean    remove the environments and what was built"
+
+demo: .venv/.installed
+	@.venv/bin/bough optimize examples/digits
+
+# A normal installation, as a user would have it: an editable one costs every Python start some milliseconds.
+.venv/.installed: setup.py pyproject.toml $(PARTS)
+	@sh make/environment .venv ".[server]"
+	@touch $@
+
+test: .venv-test/.installed
+	@.venv-test/bin/python -m pytest $(PYTEST_ARGS)
+
+# Editable: only a change of the dependencies or of the page's pinned packages asks for a new installation.
+.venv-test/.installed: setup.py pyproject.toml server/bough_server/web/package-lock.json
+	@sh make/environment .venv-test -e ".[all,dev]"
+	@touch $@
+
+lint: .venv-test/.installed
+	@.venv-test/bin/python -m ruff check .
+	@.venv-test/bin/python -m mypy
+	@.venv-test/bin/python -m pyright
+
+check: lint test
+
+wheel: .venv-test/.installed
+	@.venv-test/bin/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf server/bough_server/web/vendor
+	find sdk agent server cli tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

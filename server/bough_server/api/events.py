@@ -1,0 +1,77 @@
+"""Live changes for browsers: server-sent events from the broker.
+
+A stream begins with the broker's ``hello`` once it is subscribed, so that what a client loads after it misses nothing. It
+ends when the coordinator stops; the browser then connects again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import StreamingResponse
+
+from bough.errors import UsageError
+from bough_server.api.parts import Closing, TheCoordinator
+from bough_server.api.security import READING
+from bough_server.service.identity import Key
+
+HEARTBEAT_S = 15.0
+MAX_TOPICS = 50
+_TOPIC = re.compile(r"optimizations|agents|(optimization|job):[0-9A-Za-z]{1,64}")
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"])
+
+
+@router.get("")
+async def events(
+    request: Request,
+    found: TheCoordinator,
+    key: Annotated[Key, Depends(READING)],
+    topic: Annotated[list[str], Query(max_length=MAX_TOPICS)],
+) -> StreamingResponse:
+    """Send the changes of these topics as they happen."""
+    for name in topic:
+        if not _TOPIC.fullmatch(name):
+            raise UsageError(
+                f"there is no topic {name[:80]!r}.", "Use optimizations, agents, optimization:<id> or job:<id>."
+            )
+    closing: Closing = request.app.state.closing
+    heartbeat_s: float = request.app.state.heartbeat_s
+    return StreamingResponse(
+        stream(found.broker.subscribe(topic), closing.event, heartbeat_s), media_type="text/event-stream"
+    )
+
+
+async def stream(
+    changes: AsyncIterator[tuple[int, str, Any]], closing: asyncio.Event, heartbeat_s: float
+) -> AsyncIterator[bytes]:
+    """Yield a subscription as server-sent events, with a comment when nothing happened for ``heartbeat_s`` seconds."""
+    stopped = asyncio.ensure_future(closing.wait())
+    coming = asyncio.ensure_future(anext(changes))
+    try:
+        while not stopped.done():
+            done, _ = await asyncio.wait((coming, stopped), timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            if coming in done:
+                yield message(*coming.result())
+                coming = asyncio.ensure_future(anext(changes))
+            elif not done:
+                yield b": still here\n\n"
+    except StopAsyncIteration:
+        return
+    finally:
+        stopped.cancel()
+        coming.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+            await coming
+        await changes.aclose()  # type: ignore[attr-defined]
+
+
+def message(number: int, event: str, data: Any) -> bytes:
+    """Return one event; JSON never holds a line break, so its data is one line."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, event.encode(), msgspec.json.encode(data))

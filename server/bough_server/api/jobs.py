@@ -1,0 +1,80 @@
+"""Routes of jobs: manual ones are made here; trials are looked at and stopped here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from bough_server.api.bodies import DEFINITION_BYTES, read_json
+from bough_server.api.parts import Limit, Offset, TheCoordinator, body_of, boolean, changeable_job, idempotency_key
+from bough_server.api.replies import json_reply
+from bough_server.api.security import CHANGING, READING
+from bough_server.service.identity import Key
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+Reading = Annotated[Key, Depends(READING)]
+Changing = Annotated[Key, Depends(CHANGING)]
+Attempt = Annotated[int | None, Query(ge=1)]
+
+
+@router.post("", status_code=201, openapi_extra=body_of("definition", "commit", limit="1 MiB"))
+async def create(request: Request, found: TheCoordinator, key: Changing) -> Response:
+    """Queue one manual job."""
+    body = await read_json(request, DEFINITION_BYTES)
+    return json_reply(await found.create_job(key, body, idempotency_key(request)), 201)
+
+
+@router.get("")
+async def listed(
+    found: TheCoordinator,
+    key: Reading,
+    optimization: Annotated[str | None, Query(max_length=100)] = None,
+    state: Annotated[str | None, Query(max_length=500)] = None,
+    manual: bool = False,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Response:
+    """List jobs, newest first."""
+    rows = found.jobs(optimization=optimization, state=state, manual=manual, limit=limit, offset=offset)
+    return json_reply(await rows)
+
+
+@router.get("/{job_id}")
+async def one(found: TheCoordinator, key: Reading, job_id: str) -> Response:
+    """Return one job with its channels, infos and attempts; any unambiguous prefix of its id will do."""
+    return json_reply(await found.job(job_id))
+
+
+@router.get("/{job_id}/points")
+async def points(
+    found: TheCoordinator,
+    key: Reading,
+    job_id: str,
+    channel: Annotated[str | None, Query(max_length=1000)] = None,
+    attempt: Attempt = None,
+    after: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """Return the points of one channel or of all."""
+    return json_reply(await found.points(job_id, channel, attempt, after))
+
+
+@router.get("/{job_id}/log")
+async def log(
+    found: TheCoordinator,
+    key: Reading,
+    job_id: str,
+    offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=4 * 1024 * 1024)] = 1024 * 1024,
+    attempt: Attempt = None,
+) -> Response:
+    """Return a piece of the log as it came; the header Bough-Log-Bytes says how long all of it is."""
+    content, total = await found.log(job_id, offset, limit, attempt)
+    return Response(content, media_type="text/plain; charset=utf-8", headers={"Bough-Log-Bytes": str(total)})
+
+
+@router.post("/{job_id}/stop", openapi_extra=body_of())
+async def stop(request: Request, found: TheCoordinator, key: Changing, job_id: str) -> Response:
+    """Stop a job; with ``{"now": true}`` without asking its script first."""
+    now = boolean(await read_json(request), "now")
+    return json_reply(await found.stop_job(await changeable_job(found, key, job_id), now))

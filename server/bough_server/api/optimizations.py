@@ -1,0 +1,94 @@
+"""Routes of optimizations and their trials."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from bough.errors import UsageError
+from bough_server.api.bodies import DEFINITION_BYTES, read_json
+from bough_server.api.parts import (
+    Limit,
+    Name,
+    Offset,
+    TheCoordinator,
+    body_of,
+    boolean,
+    changeable_optimization,
+    idempotency_key,
+)
+from bough_server.api.replies import json_reply
+from bough_server.api.security import CHANGING, READING
+from bough_server.service.identity import Key
+
+router = APIRouter(prefix="/api/v1/optimizations", tags=["optimizations"])
+Reading = Annotated[Key, Depends(READING)]
+Changing = Annotated[Key, Depends(CHANGING)]
+
+
+@router.post("", status_code=201, openapi_extra=body_of("definition", "commit", limit="1 MiB"))
+async def create(request: Request, found: TheCoordinator, key: Changing) -> Response:
+    """Start an optimization of a commit that was pushed before."""
+    body = await read_json(request, DEFINITION_BYTES)
+    return json_reply(await found.create_optimization(key, body, idempotency_key(request)), 201)
+
+
+@router.get("")
+async def listed(found: TheCoordinator, key: Reading, limit: Limit = 100, offset: Offset = 0) -> Response:
+    """List optimizations, newest first."""
+    return json_reply(await found.optimizations(limit, offset))
+
+
+@router.get("/{optimization_id}")
+async def one(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
+    """Return one optimization; any unambiguous prefix of its id will do."""
+    return json_reply(await found.optimization(optimization_id))
+
+
+@router.get("/{optimization_id}/trials")
+async def trials(
+    found: TheCoordinator,
+    key: Reading,
+    optimization_id: str,
+    sort: Name = "number",
+    descending: bool = False,
+    state: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> Response:
+    """List trials, sorted and filtered by the store."""
+    return json_reply(await found.trials(optimization_id, sort, descending, state, limit, offset))
+
+
+@router.post("/{optimization_id}/stop", openapi_extra=body_of())
+async def stop(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
+    """Start no more trials; with ``{"now": true}`` stop the running ones too."""
+    now = boolean(await read_json(request), "now")
+    known = await changeable_optimization(found, key, optimization_id)
+    return json_reply(await found.stop_optimization(known, now))
+
+
+@router.post("/{optimization_id}/pause", openapi_extra=body_of())
+async def pause(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
+    """Start no trials for now; with ``{"release": true}`` give the running ones back, to run again later."""
+    release = boolean(await read_json(request), "release")
+    known = await changeable_optimization(found, key, optimization_id)
+    return json_reply(await found.pause_optimization(known, release))
+
+
+@router.post("/{optimization_id}/resume")
+async def resume(found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
+    """Go on with an optimization that was paused or stopped."""
+    known = await changeable_optimization(found, key, optimization_id)
+    return json_reply(await found.resume_optimization(known))
+
+
+@router.post("/{optimization_id}/extend", openapi_extra=body_of("max_trials"))
+async def extend(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
+    """Raise the number of trials."""
+    max_trials = (await read_json(request)).get("max_trials")
+    if isinstance(max_trials, bool) or not isinstance(max_trials, int):
+        raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}.')
+    known = await changeable_optimization(found, key, optimization_id)
+    return json_reply(await found.extend_optimization(known, max_trials))

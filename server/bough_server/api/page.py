@@ -1,0 +1,111 @@
+"""The page: static files, read once at the start, so that no request ever becomes a path.
+
+The strict Content-Security-Policy allows no inline script but the import map, by the hash of what ``index.html`` holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import mimetypes
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+
+FOLDER = Path(__file__).parent.parent / "web"
+
+_SERVED = ("app", "vendor")
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_IMPORT_MAP = re.compile(rb'<script type="importmap"[^>]*>(.*?)</script>', re.DOTALL)
+_POLICY = (
+    "default-src 'none'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_WITHOUT = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>bough</title><p>This coordinator was installed '
+    "without its page. Install it again without BOUGH_SKIP_WEB to have it: pip install --force-reinstall "
+    "'bough[server]'. Everything else works: see bough --help.</p></html>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    kind: str
+    tag: str
+
+
+class Page:
+    """The files of the page.
+
+    Args:
+        folder: Holds index.html, app/ and vendor/.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.is_complete = (folder / "index.html").is_file() and (folder / "vendor").is_dir()
+        self._files: dict[str, _File] = {}
+        if self.is_complete:
+            self._read(folder)
+        else:
+            self._files["index.html"] = _file(_WITHOUT.encode(), "text/html; charset=utf-8")
+
+    def policy(self) -> str:
+        """Return the Content-Security-Policy for this page."""
+        maps = _IMPORT_MAP.findall(self._files["index.html"].content)
+        hashes = "".join(f" 'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in maps)
+        return _POLICY.format(hashes=hashes)
+
+    def answer(self, name: str, known_tag: str | None) -> Response | None:
+        """Return the answer for one file, or None when there is none of this name."""
+        file = self._files.get(name)
+        if file is None:
+            return None
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+        if known_tag == file.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, headers=headers, media_type=file.kind)
+
+    def _read(self, folder: Path) -> None:
+        paths = [folder / "index.html"]
+        for name in _SERVED:
+            paths += (path for path in (folder / name).rglob("*") if path.is_file())
+        for path in paths:
+            self._files[path.relative_to(folder).as_posix()] = _file(path.read_bytes(), _kind(path))
+
+
+def _file(content: bytes, kind: str) -> _File:
+    return _File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _kind(path: Path) -> str:
+    kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+def router(page: Page) -> APIRouter:
+    """Return the routes of the page."""
+    routes = APIRouter(include_in_schema=False)
+
+    async def page_itself(request: Request) -> Response:
+        """Return index.html; which view it shows is in the fragment of its address."""
+        return _or_missing(page.answer("index.html", request.headers.get("if-none-match")))
+
+    async def file(request: Request) -> Response:
+        """Return one file of the page."""
+        name = request.url.path.removeprefix("/")
+        return _or_missing(page.answer(name, request.headers.get("if-none-match")))
+
+    routes.add_api_route("/", page_itself, methods=["GET"])
+    for folder in _SERVED:
+        routes.add_api_route(f"/{folder}/{{path:path}}", file, methods=["GET"])
+    return routes
+
+
+def _or_missing(answer: Response | None) -> Response:
+    if answer is None:
+        raise HTTPException(404)
+    return answer

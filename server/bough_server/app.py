@@ -1,0 +1,284 @@
+"""The coordinator as a program: puts its parts together, serves them over HTTP, and ends without losing anything.
+
+``main`` is what the command line calls. Once ``<home>/coordinator.json`` is there, the coordinator answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+
+from bough.errors import UsageError
+from bough.version import __version__
+from bough_server.api import access, agents, events, export, jobs, optimizations, page, replies, wheel
+from bough_server.api.git import GitApp
+from bough_server.api.parts import Closing
+from bough_server.api.security import Access, Failures, Guard, Sessions, session_secret
+from bough_server.archive.archivist import Archivist
+from bough_server.archive.http_backend import HttpBackend
+from bough_server.archive.repositories import Repositories
+from bough_server.config import Config
+from bough_server.coordinator import Coordinator
+from bough_server.service.clock import SystemClock
+from bough_server.service.keys import Keys, write_secret
+
+ADDRESS_FILE = "coordinator.json"
+SHUTDOWN_S = 5  # how long open requests may take to end
+_CONNECTIONS = 2000
+_PUBLIC = ("0.0.0.0", "::", "")
+
+Say = Callable[[str], None]
+
+
+def create_app(
+    coordinator: Coordinator,
+    access_: Access,
+    repositories: Repositories,
+    closing: Closing | None = None,
+    hosts: frozenset[str] = frozenset(),
+    any_address: bool = False,
+    heartbeat_s: float = events.HEARTBEAT_S,
+) -> FastAPI:
+    """Return the HTTP application of a coordinator.
+
+    Args:
+        coordinator: What the routes call; started by the caller.
+        access_: Keys and sessions.
+        repositories: What ``/git`` serves.
+        closing: Set when the coordinator stops, so that streams and long polls end.
+        hosts: Names, besides those of loopback, that requests may name as Host.
+        any_address: Whether they may also name any numeric address.
+        heartbeat_s: How often an idle event stream sends a comment.
+    """
+    shown = page.Page()
+    app = FastAPI(
+        title="bough",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        middleware=[Middleware(Guard, hosts=hosts, any_address=any_address, policy=shown.policy())],
+    )
+    app.state.coordinator = coordinator
+    app.state.access = access_
+    app.state.closing = closing or Closing()
+    app.state.instance = coordinator.instance
+    app.state.heartbeat_s = heartbeat_s
+    replies.install(app)
+    for module in (access, optimizations, jobs, agents, export, events):
+        app.include_router(module.router)
+    app.include_router(wheel.router())
+    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))
+    app.include_router(page.router(shown))
+    return app
+
+
+@contextlib.asynccontextmanager
+async def build(config: Config, closing: Closing | None = None) -> AsyncIterator[tuple[FastAPI, Coordinator]]:
+    """Start everything of a coordinator but its HTTP server, and stop it again in the right order.
+
+    Raises:
+        BoughError: The home, the store or git is not usable; in one sentence.
+    """
+    _make_home(config.home)
+    clock = SystemClock()
+    coordinator = Coordinator(config)
+    await coordinator.start()
+    try:
+        keys = Keys(coordinator.store, clock.now)
+        await keys.ensure_admin(config.home)
+        sessions = Sessions(session_secret(config.home), clock.now)
+        repositories = Repositories(config.repositories)
+        archivist = Archivist(coordinator.store, repositories)
+        coordinator.on_ended = archivist.ring
+        archivist.start()
+        try:
+            found = Access(keys, sessions, Failures(clock.monotonic))
+            names, any_address = own_names(config.host)
+            yield create_app(coordinator, found, repositories, closing, names, any_address), coordinator
+        finally:
+            await archivist.stop()
+    finally:
+        await coordinator.stop()
+
+
+def main(config: Config, say: Say, allow_plain_http: bool = False) -> int:
+    """Run a coordinator until SIGTERM or SIGINT; return the exit code.
+
+    Args:
+        config: Where and how.
+        say: Is given each line that a person should read.
+        allow_plain_http: Whether it may be reachable from other machines although nothing is encrypted.
+
+    Raises:
+        BoughError: It cannot start; in one sentence.
+    """
+    os.umask(0o077)
+    if not allow_plain_http and not getattr(config, "allow_plain_http", False):
+        refuse_exposure(config.host)
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not _in_container():
+        say("warning: the coordinator runs as root; a user of its own is safer.")
+    asyncio.run(serve(config, say))
+    return 0
+
+
+async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] | None = None) -> None:
+    """Serve until asked to stop, by a signal or by `Server.stop`.
+
+    Args:
+        config: Where and how.
+        say: Is given each line that a person should read.
+        ready: Is given the URL and the server once connections are accepted.
+
+    Raises:
+        BoughError: It cannot start; in one sentence.
+    """
+    closing = Closing()
+    with contextlib.closing(listen(config.host, config.port)) as listener:
+        url = url_of(config.host, listener.getsockname()[1])
+        async with build(config, closing) as (app, coordinator):
+            server = Server(app, closing)
+            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.instance):
+                say(f"coordinator listens on {url}")
+                if ready is not None:
+                    ready(url, server)
+                await server.serve(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, told to stop by us: it would otherwise wait for streams that never end, or end by a signal."""
+
+    def __init__(self, app: FastAPI, closing: Closing) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+                limit_concurrency=_CONNECTIONS,
+                proxy_headers=False,
+            )
+        )
+        self._closing = closing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    def stop(self) -> None:
+        """End: streams and long polls first, then open requests, then the server."""
+        self._closing.event.set()
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that already listens, so that whoever reads the address can connect.
+
+    Raises:
+        UsageError: The port is taken or not allowed, or the address is not this machine's.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"port {port} on {host} is in use.", "Stop what uses it, or choose another: --port 0 takes a free one."
+            ) from None
+        if error.errno == errno.EACCES:
+            raise UsageError(f"port {port} may not be used by this user.", "Choose one above 1023.") from None
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {error.strerror}.", "Give an address of this machine."
+        ) from None
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL at which a coordinator bound to this address is reached from here."""
+    if host in _PUBLIC:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def own_names(host: str) -> tuple[frozenset[str], bool]:
+    """Return which names a coordinator bound to this address has besides loopback's, and whether any number is one."""
+    if is_loopback(host):
+        return frozenset((host,)), False
+    return frozenset(name.lower() for name in (host, socket.gethostname(), socket.getfqdn())), True
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_exposure(host: str) -> None:
+    """Refuse to be reachable from other machines without encryption.
+
+    Raises:
+        UsageError: The address is not loopback.
+    """
+    if not is_loopback(host):
+        raise UsageError(
+            f"{host or 'every address'} is reachable from other machines, and keys would travel unencrypted.",
+            "Bind to 127.0.0.1 behind a proxy with TLS, or accept it: --allow-plain-http.",
+        )
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be made: {error.strerror}.", "Choose another folder: --home.") from None
+
+
+@contextlib.contextmanager
+def _address_file(home: Path, url: str, instance: str) -> Iterator[None]:
+    """Tell programs of this user where the coordinator is, as long as it answers."""
+    path = home / ADDRESS_FILE
+    content = {"url": url, "pid": os.getpid(), "instance": instance, "version": __version__}
+    write_secret(path, json.dumps(content) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(server: Server) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    in_main_thread = threading.current_thread() is threading.main_thread()  # elsewhere whoever runs it stops it
+    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if in_main_thread else ()
+    for name in names:
+        loop.add_signal_handler(name, server.stop)
+    try:
+        yield
+    finally:
+        for name in names:
+            loop.remove_signal_handler(name)
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "container" in os.environ
+
+
+__all__ = ["Server", "build", "create_app", "listen", "main", "serve"]

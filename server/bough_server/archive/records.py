@@ -1,0 +1,132 @@
+"""What an ended job becomes in git: pure functions from plain data to a ``git fast-import`` stream.
+
+A record is a commit: the tree is the code that ran plus ``.bough/``, the parent is the commit of the code, the dates
+are the end of the job. The same data gives the same commit, so that writing a record twice is harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+JOB_REFS = "refs/bough/jobs/"
+OPTIMIZATION_REFS = "refs/bough/optimizations/"
+MANUAL = "manual"  # stands for the optimization in the ref of a job that has none
+
+_AUTHOR = b"bough <bough@coordinator>"
+_FOLDER = ".bough"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordData:
+    """One commit to be written.
+
+    Attributes:
+        ref: The full name of the ref that will point to it.
+        parent: The commit it grows from (40 hex or a ref), or None for a commit without code.
+        ended_at: Seconds since the epoch; author and committer date.
+        message: What the commit says; one subject line, then details.
+        files: Path below ``.bough/`` → content.
+    """
+
+    ref: str
+    parent: str | None
+    ended_at: float
+    message: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:
+    """Return the ref of a job's record: ``refs/bough/jobs/<optimization or manual>/<number, 4 digits>-<job>``."""
+    return f"{JOB_REFS}{optimization or MANUAL}/{number or 0:04d}-{job_id}"
+
+
+def stream(records: Iterable[RecordData]) -> bytes:
+    """Return the bytes that make ``git fast-import`` write all of these records."""
+    return b"".join(_commit(record) for record in records) + b"done\n"
+
+
+def _commit(record: RecordData) -> bytes:
+    message = record.message.encode("utf-8", "replace")
+    lines = [
+        b"commit %s\n" % record.ref.encode(),
+        b"committer %s %d +0000\n" % (_AUTHOR, int(record.ended_at)),
+        b"data %d\n%s\n" % (len(message), message),
+    ]
+    if record.parent is not None:
+        lines.append(b"from %s\n" % record.parent.encode())
+        lines.append(b"D %s\n" % _FOLDER.encode())  # code that holds such a folder must not leak into the record
+    for path, content in sorted(record.files.items()):
+        lines.append(b"M 100644 inline %s\n" % _quoted(f"{_FOLDER}/{path}"))
+        lines.append(b"data %d\n%s\n" % (len(content), content))
+    return b"".join([*lines, b"\n"])
+
+
+def _quoted(path: str) -> bytes:
+    """Return a path as fast-import's C-style string, every byte beyond plain ASCII escaped."""
+    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./-_ "
+    return b'"' + b"".join(bytes([c]) if c in plain else b"\\%03o" % c for c in path.encode()) + b'"'
+
+
+def json_file(value: Any) -> bytes:
+    """Return JSON as records hold it: sorted, indented, UTF-8, never a number that JSON does not have."""
+    text = json.dumps(finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with "nan", "inf" and "-inf" in the place of numbers that are not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return number_text(value)
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def number_text(value: float) -> str:
+    """Return a number so that reading it gives the same bits: ``repr``, or nan, inf, -inf; 3.0 becomes 3."""
+    value = float(value)  # numpy's own repr is another
+    if math.isfinite(value) and value == int(value) and abs(value) < 2**53 and str(value)[0:2] != "-0":
+        return str(int(value))
+    return repr(value)
+
+
+def channel_file_name(name: str) -> str:
+    """Return the file name of a channel: its own where it is a plain one, else escaped like a URL, without collision.
+
+    ``loss/validation`` becomes ``loss%2Fvalidation.csv``: any name of any script is one file in one folder.
+    """
+    plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_ "
+    kept = "".join(
+        c if c in plain or (c == "." and i > 0) else "".join(f"%{byte:02X}" for byte in c.encode("utf-8", "replace"))
+        for i, c in enumerate(name)
+    )
+    if len(kept) > 200:  # file systems end at 255 bytes
+        kept = f"{kept[:180]}%{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return f"{kept or '%'}.csv"
+
+
+def channel_csv(traces: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a channel as CSV: x, time, one column per trace, overrun; in the order the points came.
+
+    Args:
+        traces: Names of the traces.
+        rows: (x, t, y of each trace…, overrun) per point; y is a number or a text.
+    """
+    lines = [",".join(_cell(name) for name in ["x", "time", *traces, "overrun"])]
+    lines += [",".join(_cell(value) for value in row) for row in rows]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace('"', '""') + '"' if any(c in value for c in ',"\n\r') else value
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return "" if value is None else number_text(value)

@@ -1,0 +1,138 @@
+"""The coordinator's own bare repositories, one per model: ``<home>/git/<owner>/<name>.git``.
+
+Each holds the code of every commit that a job ran (``refs/bough/code/<sha>``) and the records of ended jobs. Names from
+outside are checked before they become a path, a repository appears whole or not at all, and git never runs anything in
+one that was not written here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from bough import _git
+from bough.errors import UsageError
+
+CODE_REFS = "refs/bough/code/"
+MAX_PUSH_BYTES = 4 * 1024**3  # of one push; a model's code is not the place for data sets
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+# Its exit and its words go back to the one who pushes; git applies a ref only when this agrees.
+_UPDATE_HOOK = f"""#!/bin/sh
+if [ "$1" != "{CODE_REFS}$3" ]; then
+    echo "$1 must be named by the commit it points to: push <commit>:{CODE_REFS}<commit>." >&2
+    exit 1
+fi
+if [ "$(git cat-file -t "$3" 2>/dev/null)" != commit ]; then
+    echo "$3 is not a commit. Push a commit." >&2
+    exit 1
+fi
+"""
+
+_CONFIG = f"""
+[gc]
+\tauto = 0
+[receive]
+\tautogc = false
+\tmaxInputSize = {MAX_PUSH_BYTES}
+[uploadpack]
+\tallowAnySHA1InWant = true
+[http]
+\treceivepack = true
+[pack]
+\tthreads = 1
+[core]
+\tfsync = committed
+"""
+
+
+def split_model(model: str) -> tuple[str, str]:
+    """Return owner and name of a model such as ``me/digits``.
+
+    Raises:
+        UsageError: It is not one owner and one name, or either may not be a folder's name.
+    """
+    owner, slash, name = model.partition("/")
+    if not slash or not is_name(owner) or not is_name(name):
+        raise UsageError(
+            f"{model!r} is no name of a model.",
+            "Use owner/name, each of letters, digits, '.', '_' and '-', beginning with a letter or digit.",
+        )
+    return owner, name
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text may be the owner or the name of a model, and so a folder here."""
+    forbidden = text.endswith((".git", ".lock", ".")) or ".." in text
+    return _NAME.fullmatch(text) is not None and not forbidden
+
+
+class Repositories:
+    """The folder of all repositories.
+
+    Args:
+        root: ``<home>/git``; made when it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.hooks = self.root / ".hooks"
+        self.hooks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write_hook()
+        self._sweep()
+
+    def path(self, model: str) -> Path:
+        """Return where the repository of a model is or would be.
+
+        Raises:
+            UsageError: The name of the model is not acceptable.
+        """
+        owner, name = split_model(model)
+        return self.root / owner / f"{name}.git"
+
+    def ensure(self, model: str) -> Path:
+        """Return the repository of a model, made now if it is not there yet.
+
+        Raises:
+            UsageError: The name of the model is not acceptable.
+            GitFailed: git is missing or the disk is full.
+        """
+        path = self.path(model)
+        if not path.exists():
+            self._create(path)
+        return path
+
+    def _create(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        try:
+            _git.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(making)])
+            with (making / "config").open("a") as config:
+                config.write(_CONFIG)
+            making.rename(path)
+        except OSError:
+            shutil.rmtree(making, ignore_errors=True)
+            if not path.is_dir():  # otherwise another request has made it at the same time
+                raise
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+
+    def _write_hook(self) -> None:
+        hook = self.hooks / "update"
+        fresh = self.hooks / ".update"
+        fresh.write_text(_UPDATE_HOOK)
+        fresh.chmod(0o700)
+        os.replace(fresh, hook)
+
+    def _sweep(self) -> None:
+        """Remove what a killed coordinator left half made."""
+        for left in self.root.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for pattern in ("*/*.git/fast_import_crash_*", "*/*.git/objects/pack/tmp_*"):
+            for left in self.root.glob(pattern):
+                left.unlink(missing_ok=True)

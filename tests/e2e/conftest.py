@@ -1,0 +1,176 @@
+"""What every end-to-end test needs: the `bough` command as a user runs it, a repository, daemons that are ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = [str(ROOT / part) for part in ("sdk", "agent", "server", "cli")]
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
+    """Return the first true answer of ``condition``; fail after ``timeout_s``."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
+
+
+@dataclass
+class Machine:
+    """A user's machine: a home folder of its own, and the `bough` command."""
+
+    home: Path
+    environ: dict[str, str]
+    daemons: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def bough(self, *args: str, cwd: Path | None = None, timeout_s: float = 90.0, **environ: str) -> Ran:
+        """Run `bough ARGS…` to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "bough_cli", *args],
+            cwd=cwd or self.home,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *args: str, cwd: Path | None = None, **environ: str) -> subprocess.Popen[str]:
+        """Start a daemon `bough ARGS…`; it is ended after the test. Its output goes to a file in the home."""
+        log = (self.home / f"daemon-{len(self.daemons)}.log").open("w")
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "bough_cli", *args],
+            cwd=cwd or self.home,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.daemons.append(daemon)
+        return daemon
+
+    def coordinator(self, *options: str) -> str:
+        """Start a coordinator in this home; return its URL once it listens."""
+        place = self.home / "coordinator" / "coordinator.json"
+        self.start("coordinator", "--port", "0", *options)
+        return str(wait_for(lambda: place.exists() and json.loads(place.read_text()), what="coordinator.json")["url"])
+
+    def key(self, scope: str = "agent") -> str:
+        """Create a key and return the secret."""
+        return str(self.bough("key", "create", "--scope", scope, f"test-{scope}", "--json").json()["secret"])
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Return what it printed, as JSON; fail with all of its output if it failed."""
+        assert self.code == 0, f"exit code {self.code}\n{self.out}\n{self.err}"
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A fresh machine; whatever it started is gone afterwards, and the test fails if anything was left."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("BOUGH_", "GIT_", "PYTEST"))}
+    environ |= {"HOME": str(home), "BOUGH_HOME": str(home), "PYTHONPATH": os.pathsep.join(PARTS), "COLUMNS": "120"}
+    environ |= {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "BOUGH_TEST_MACHINE": str(home)}
+    (tmp_path / "gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.org\n[init]\n\tdefaultBranch = main\n")
+    one = Machine(home, environ)
+    yield one
+    for daemon in reversed(one.daemons):
+        if daemon.poll() is None:
+            daemon.send_signal(signal.SIGTERM)
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+    left = processes_of(home)
+    for process in left:
+        process.kill()
+    assert not left, f"left behind: {left}"
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Return the living processes that carry this machine's mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("BOUGH_TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[..., Path]:
+    """A function that makes a git repository with the given files and one commit."""
+
+    def make(files: dict[str, str], name: str = "repo") -> Path:
+        path = tmp_path / name
+        for file, text in files.items():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_text(text)
+        git(path, "init", "-q", "-b", "main")
+        git(path, "add", "-A")
+        commit(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Callable[[str], Path]:
+    """A function that copies an example into a repository of its own."""
+
+    def make(name: str) -> Path:
+        path = tmp_path / f"example-{name}"
+        shutil.copytree(ROOT / "examples" / name, path, ignore=shutil.ignore_patterns("__pycache__", ".bough"))
+        git(path, "init", "-q", "-b", "main")
+        git(path, "add", "-A")
+        commit(path)
+        return path
+
+    return make
+
+
+def git(path: Path, *args: str) -> str:
+    """Run git in ``path``, as a user with a name; return what it printed."""
+    who = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *who, *args], cwd=path, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(path: Path, message: str = "first") -> str:
+    """Commit everything and return the hash."""
+    git(path, "add", "-A")
+    git(path, "commit", "-qm", message)
+    return git(path, "rev-parse", "HEAD")
