@@ -24,9 +24,11 @@ Reading = Annotated[Key, Depends(READING)]
 Format = Literal["csv", "jsonl"]
 
 POINT_COLUMNS = ("number", "channel", "trace", "x", "y", "time", "attempt", "overrun")
-_JOB_COLUMNS = tuple(
-    ["number", "id", "state", "end_reason", "kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "created_at", "started_at", "ended_at", "duration_s", "exit_code", "agent", "commit", "record", "message"]
-)
+_JOB_WORDS = """
+number id state end_reason kpi kpi_last kpi_best kpi_best_x epochs created_at started_at ended_at duration_s exit_code
+agent commit record message
+"""
+_JOB_COLUMNS = tuple(_JOB_WORDS.split())
 _TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 _SPECIAL = frozenset(',"\r\n')
 _BLOCK = 64 * 1024  # characters that are gathered before they are sent
