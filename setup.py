@@ -108,7 +108,7 @@ def fetch(lock: str) -> None:
 def run_npm(folder: Path) -> None:
     """Install the locked packages below `folder`. Its only errors are SystemExit with one sentence."""
     command, path = find_npm()
-    env = {**os.environ, "PATH": path}
+    env = {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}  # trust what the machine trusts, as pip does
     try:
         done = subprocess.run(
             [*command, *NPM_CI], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
@@ -140,7 +140,7 @@ def find_npm() -> tuple[list[str], str]:
 def reason(stderr: str) -> str:
     """The line of npm's complaint that says most, without its prefix."""
     lines = [line.removeprefix("npm error ").strip() for line in stderr.splitlines() if line.startswith("npm error ")]
-    telling = [line for line in lines if not line.startswith(("code ", "errno ", "A complete log"))]
+    telling = [line for line in lines if not line.startswith(("code ", "errno ", "syscall ", "A complete log"))]
     return (telling or lines or stderr.split("\n"))[0][:200].rstrip(".") or "it said nothing"
 
 

@@ -1,0 +1,1 @@
+"""The agent: the daemon on a machine that runs jobs, and the small processes that watch over them."""

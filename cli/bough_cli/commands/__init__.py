@@ -1,0 +1,1 @@
+"""One module per command; `bough_cli.main` names them and imports only the one that runs."""

@@ -1,0 +1,255 @@
+"""`bough agent …`: the daemon of a machine, and how it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bough import _layout
+from bough.errors import NotFound, Unavailable, UsageError
+from bough_cli import client as clients
+from bough_cli import home, local, options, tables, wording
+from bough_cli.client import Client
+
+PID_FILE = "agent.pid.json"  # who runs in this folder: {"pid", "started"}
+STOP_S = 90.0
+POLL_S = 0.05
+
+
+@click.group("agent")
+def command() -> None:
+    """The daemon that runs jobs on a machine."""
+
+
+@command.command("server")
+@click.option("--coordinator", metavar="URL", help="Default: BOUGH_COORDINATOR, or the one used before with this name.")
+@click.option("--secure-key", metavar="KEY", help="Its key; needed once, then kept in the agent's folder.")
+@click.option("--secure-key-file", metavar="FILE", type=click.Path(path_type=Path), help="A file with the key.")
+@click.option("--slots", default=1, show_default=True, type=click.IntRange(1), help="How many jobs at a time.")
+@click.option("--name", metavar="NAME", help="Default: this machine's name.")
+@click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/agents/NAME.")
+@click.option(
+    "--on-term",
+    type=click.Choice(["detach", "requeue"]),
+    default="detach",
+    show_default=True,
+    help="On SIGTERM: leave trials running for the next start, or stop them and give them back.",
+)
+@click.option("--exit-when-idle", type=options.Duration(), metavar="TIME", help="End when no job came for so long.")
+@click.option("--max-jobs", type=click.IntRange(1), help="End after so many jobs.")
+@click.option("--end-with", type=int, hidden=True)
+def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
+    """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
+    local.end_with(chosen["end_with"])
+    name = chosen["name"] or home.machine_name()
+    folder = _folder(name, chosen["folder"])
+    if secure_key is not None:
+        _vanish(folder, secure_key)
+    key = _key(folder, secure_key_file)
+    url = _address(folder, coordinator)
+    from bough_agent.daemon import AgentConfig, run
+
+    idle_s = chosen["exit_when_idle"]
+    config = AgentConfig(
+        coordinator_url=url,
+        key=key,
+        name=name,
+        slots=chosen["slots"],
+        home=folder,
+        on_term=chosen["on_term"],
+        max_jobs=chosen["max_jobs"],
+        exit_when_idle=idle_s is not None,
+        idle_s=idle_s or 0.0,
+    )
+    _write_pid(folder)
+    return run(config, say)
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a file."""
+    click.echo(line)
+
+
+def _folder(name: str, given: Path | None) -> Path:
+    from bough_agent.home import agent_home
+
+    folder = given.expanduser().absolute() if given is not None else agent_home(name)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {folder} cannot be made: {error.strerror}.", "Choose another --home.") from None
+    return folder
+
+
+def _vanish(folder: Path, key: str) -> None:
+    """Keep the key in the agent's folder and start again without it, so that no list of processes shows it."""
+    home.write_private(folder / "key", key.strip() + "\n")
+    rest = without_option(sys.argv[1:], "--secure-key")
+    environment = {name: value for name, value in os.environ.items() if name != _layout.KEY}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "bough_cli", *rest], environment)
+
+
+def without_option(arguments: list[str], option: str) -> list[str]:
+    """Return a command line without an option and its value, in both forms."""
+    rest: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == option:
+            skip = True
+        elif not argument.startswith(option + "="):
+            rest.append(argument)
+    return rest
+
+
+def _key(folder: Path, file: Path | None) -> str:
+    """The key: of the file, the environment (from where it is taken away), or the agent's folder."""
+    given = os.environ.pop(_layout.KEY, "").strip()
+    if file is not None:
+        given = home.read_text(file) or ""
+        if not given:
+            raise UsageError(f"there is no key in {file}.", "Name a file that holds one.")
+    if given:
+        home.write_private(folder / "key", given + "\n")
+        return given
+    kept = home.read_text(folder / "key")
+    if kept is None:
+        raise UsageError("this agent has no key yet.", "Give it one with --secure-key KEY; bough key create makes it.")
+    return kept
+
+
+def _address(folder: Path, given: str | None) -> str:
+    """The coordinator's address, remembered for the next start."""
+    given = given or os.environ.pop(_layout.COORDINATOR, None)
+    file = folder / "coordinator"
+    url = given or home.read_text(file)
+    if url is None:
+        raise UsageError("this agent does not know its coordinator.", "Name it with --coordinator URL.")
+    url = clients.check_address(url)
+    home.write_private(file, url + "\n")
+    return url
+
+
+def _write_pid(folder: Path) -> None:
+    if is_running(folder):
+        return  # the daemon itself refuses with a sentence; the other's file stays
+    import psutil
+
+    told = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    home.write_private(folder / PID_FILE, json.dumps(told) + "\n")
+
+
+@command.command("status")
+@options.as_json
+@options.connected
+def status(client: Client, as_json: bool) -> None:
+    """List the agents of the coordinator and what they do."""
+    told = client.get("/agents")
+    rows = told["rows"] if isinstance(told, dict) else told
+    if as_json:
+        tables.show_json(rows)
+        return
+    now = time.time()
+    cells = [
+        [
+            str(row.get("name")),
+            str(row.get("state") or "-"),
+            f"{_running(row)}/{row.get('slots')}",
+            _ago(row, now),
+            str(row.get("host") or "-"),
+            str(row.get("version") or "-"),
+            str(row.get("id") or row.get("agent_id")),
+        ]
+        for row in sorted(rows, key=lambda row: str(row.get("name")))
+    ]
+    empty = f"No agent yet. Start one: bough agent server --coordinator {client.url} --secure-key KEY"
+    tables.show_table(["NAME", "STATE", "JOBS#", "HEARD OF", "HOST", "VERSION", "ID"], cells, empty)
+
+
+def _running(row: dict[str, Any]) -> int:
+    running = row.get("running", 0)
+    return len(running) if isinstance(running, list) else int(running or 0)
+
+
+def _ago(row: dict[str, Any], now: float) -> str:
+    seen = row.get("seen_at", row.get("last_seen_at"))
+    return "-" if seen is None else f"{wording.duration(max(now - seen, 0.0))} ago"
+
+
+@command.command("drain")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let it take jobs again.")
+@options.connected
+def drain(client: Client, name: str, undo: bool) -> None:
+    """Let an agent finish what it runs and take no more."""
+    told = client.get("/agents")
+    rows = told["rows"] if isinstance(told, dict) else told
+    found = [row for row in rows if name in (row.get("name"), row.get("id"), row.get("agent_id"))]
+    if not found:
+        names = ", ".join(sorted(str(row.get("name")) for row in rows)) or "none"
+        raise NotFound(f"there is no agent {name}.", f"Agents: {names}.")
+    client.post(f"/agents/{found[0].get('id') or found[0].get('agent_id')}/{'undrain' if undo else 'drain'}")
+    click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
+
+
+@command.command("stop")
+@click.argument("name", required=False)
+@click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/agents/NAME.")
+def stop(name: str | None, folder: Path | None) -> None:
+    """Stop the agents of this machine, or the one named."""
+    folders = [_folder(name or home.machine_name(), folder)] if name or folder else running_folders()
+    if not folders or not any(is_running(each) for each in folders):
+        raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")
+    for each in folders:
+        end(each)
+        click.echo(f"agent {each.name} has stopped")
+
+
+def running_folders() -> list[Path]:
+    """Return the folders under the home in which an agent runs."""
+    return [folder for folder in sorted((home.home() / "agents").glob("*")) if is_running(folder)]
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether an agent holds the folder: it keeps a lock as long as it lives."""
+    try:
+        with open(folder / "agent.lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def end(folder: Path) -> None:
+    """Ask the agent of a folder to end, and wait until it has.
+
+    Raises:
+        NotFound: Nobody knows its process.
+        Unavailable: It did not end.
+    """
+    import psutil
+
+    told = home.read_json(folder / PID_FILE) or {}
+    try:
+        process = psutil.Process(int(told.get("pid", 0)))
+        if process.pid <= 1 or abs(process.create_time() - float(told["started"])) > 1.0:
+            raise psutil.NoSuchProcess(process.pid)
+    except (psutil.NoSuchProcess, KeyError, ValueError):
+        raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.") from None
+    process.terminate()
+    deadline = time.monotonic() + STOP_S
+    while is_running(folder):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the agent in {folder} still ends its trials (pid {process.pid}).", "Wait, or kill it.")
+        time.sleep(POLL_S)

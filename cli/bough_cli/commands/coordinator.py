@@ -1,0 +1,33 @@
+"""`bough coordinator`: the server in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bough.errors import UsageError
+from bough_cli import home, local
+
+PORT = 8400
+
+
+@click.command("coordinator")
+@click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/coordinator.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--allow-plain-http", is_flag=True, help="Listen beyond this machine without TLS.")
+@click.option("--end-with", type=int, hidden=True)
+def command(folder: Path | None, host: str, port: int, allow_plain_http: bool, end_with: int | None) -> int:
+    """The server: API, page, optimizers and archive."""
+    local.end_with(end_with)
+    try:
+        from bough_server import app, config
+    except ImportError as error:
+        raise UsageError(
+            f"the coordinator needs packages that are not installed here ({error.name} is missing).",
+            'Install them: pip install "bough[server]".',
+        ) from None
+    folder = (folder or home.coordinator_home()).expanduser().absolute()
+    settings = config.Config(home=folder, host=host, port=port)
+    return app.main(settings, click.echo, allow_plain_http=allow_plain_http)

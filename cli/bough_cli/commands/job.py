@@ -1,0 +1,119 @@
+"""`bough job …`: the life of jobs; a trial is a job of an optimization."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from bough_cli import options, tables, wording
+from bough_cli.client import Client
+from bough_cli.commands.optimization import trial_row
+from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
+from bough_cli.wording import Row
+
+
+@click.group("job")
+def command() -> None:
+    """List, show, watch and stop jobs, and read their logs."""
+
+
+@command.command("ls")
+@click.option("--optimization", metavar="ID", help="Only trials of this optimization.")
+@click.option("--state", metavar="STATE", help="Only jobs in this state, such as FAILED.")
+@click.option("--manual", is_flag=True, default=None, help="Only jobs of no optimization.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@options.as_json
+@options.connected
+def ls(
+    client: Client, optimization: str | None, state: str | None, manual: bool | None, limit: int, as_json: bool
+) -> None:
+    """List jobs, newest first."""
+    state = state.upper() if state else None
+    rows = client.pages("/jobs", limit, optimization=optimization, state=state, manual=manual)
+    if as_json:
+        tables.show_json(rows)
+        return
+    columns = ["#", "JOB", "STATE", "REASON", "KPI#", "TIME#", "VALUES", "AGENT", "MESSAGE"]
+    cells = [[*trial_row(row, None), row.get("agent") or "-", row.get("message") or ""] for row in rows]
+    tables.show_table(columns, cells, "No such job yet. Start one: bough run DIR")
+
+
+@command.command("show")
+@click.argument("job")
+@options.as_json
+@options.connected
+def show(client: Client, job: str, as_json: bool) -> None:
+    """Show one job: its values, what it reported and how it ended."""
+    row: Row = client.get(f"/jobs/{job}")
+    if as_json:
+        tables.show_json(row)
+        return
+    tables.show_pairs(_pairs(row))
+    click.echo("\nvalues")
+    tables.show_pairs([(f"  {path}", wording.number(value)) for path, value in (row.get("values") or {}).items()])
+    last = row.get("last") or {}
+    if last:
+        click.echo("\nlast reported")
+        tables.show_pairs([(f"  {name}", wording.number(value)) for name, value in last.items()])
+
+
+def _pairs(row: Row) -> list[tuple[str, str]]:
+    trial = f", trial {row['number']} of {row['optimization']}" if row.get("optimization") else ", a manual job"
+    reason = f", {row['end_reason']}" if row.get("end_reason") else ""
+    pairs = [
+        ("job", f"{row['id']}{trial}"),
+        ("model", str(row["model"])),
+        ("state", f"{row['state']}{reason}{' (unreachable)' if row.get('unreachable') else ''}"),
+        ("message", str(row.get("message") or "")),
+        ("status", str(row.get("status") or "")),
+        ("KPI", f"{wording.number(row.get('kpi'))} (best {wording.number(row.get('kpi_best'))})"),
+        ("epochs", f"{wording.number(row.get('epochs'))} of {wording.number(row.get('epochs_total'))}"),
+        ("attempt", f"{row.get('attempt')} on {row.get('agent') or 'no agent'}"),
+        ("started", wording.moment(row.get("started_at"))),
+        ("took", wording.duration(row.get("duration_s"))),
+        ("exit code", wording.number(row.get("exit_code"))),
+        ("commit", str(row.get("commit"))),
+        ("record", str(row.get("record") or "not yet")),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+@command.command("log")
+@click.argument("job")
+@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the job has ended.")
+@options.connected
+def log(client: Client, job: str, is_following: bool) -> None:
+    """Print the log of a job."""
+    offset = copy_log(client, job, 0)
+    while is_following:
+        is_ended = client.get(f"/jobs/{job}")["state"] in wording.ENDED
+        offset = copy_log(client, job, offset)
+        if is_ended:
+            return
+        time.sleep(POLL_S)
+
+
+@command.command("watch")
+@click.argument("job")
+@options.connected
+def watch(client: Client, job: str) -> int:
+    """Follow the log of a job and say how it ended; Ctrl-C leaves it running."""
+    row = follow(client, job)
+    for line in verdict(row):
+        click.echo(line)
+    return 0 if row["state"] == "DONE" else 1
+
+
+@command.command("stop")
+@click.argument("job")
+@click.option("--now", is_flag=True, help="Kill it; the default lets it clean up.")
+@options.as_json
+@options.connected
+def stop(client: Client, job: str, now: bool, as_json: bool) -> None:
+    """Stop a job; it becomes ABORTED and what it reported is kept."""
+    row: Row = client.post(f"/jobs/{job}/stop", {"now": now})
+    if as_json:
+        tables.show_json(row)
+    else:
+        click.echo(f"job {row['id']} is {row['state']}")

@@ -1,0 +1,172 @@
+"""`bough optimization …`: the life of optimizations."""
+
+from __future__ import annotations
+
+import click
+
+from bough_cli import following, options, tables, wording
+from bough_cli.client import Client
+from bough_cli.commands.optimize import conclude
+from bough_cli.wording import Row
+
+
+@click.group("optimization")
+def command() -> None:
+    """List, show, watch, stop, pause, resume and extend optimizations."""
+
+
+@command.command("ls")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many, newest first.")
+@options.as_json
+@options.connected
+def ls(client: Client, limit: int, as_json: bool) -> None:
+    """List optimizations, newest first."""
+    rows = client.pages("/optimizations", limit)
+    if as_json:
+        tables.show_json(rows)
+        return
+    columns = ["ID", "MODEL", "STATE", "TRIALS#", "FAILED#", "BEST#", "ALGORITHM", "CREATED"]
+    tables.show_table(columns, [_row(row) for row in rows], "No optimization yet. Start one: bough optimize DIR")
+
+
+def _row(row: Row) -> list[str]:
+    return [
+        row["id"],
+        row["model"],
+        row["state"],
+        f"{row.get('finished', 0)}/{row.get('max_trials')}",
+        str((row.get("counts") or {}).get("FAILED", 0)),
+        wording.number((row.get("best") or {}).get("kpi")),
+        row.get("algorithm") or "-",
+        wording.moment(row.get("created_at")),
+    ]
+
+
+@command.command("show")
+@click.argument("optimization")
+@click.option("--trials", default=10, show_default=True, type=click.IntRange(0), help="How many of the best trials.")
+@options.as_json
+@options.connected
+def show(client: Client, optimization: str, trials: int, as_json: bool) -> None:
+    """Show one optimization and its best trials."""
+    row: Row = client.get(f"/optimizations/{optimization}")
+    best = client.pages(f"/optimizations/{row['id']}/trials", trials, sort="kpi", descending=_descending(row))
+    if as_json:
+        tables.show_json({**row, "trials": best})
+        return
+    tables.show_pairs(_pairs(row))
+    for warning in row.get("warnings") or []:
+        click.echo(f"warning: {warning}")
+    if trials:
+        click.echo()
+        searched = wording.searched(row)
+        columns = ["#", "JOB", "STATE", "REASON", f"{wording.kpi_name(row)}#", "TIME#", "VALUES"]
+        cells = [trial_row(trial, searched) for trial in best]
+        tables.show_table(columns, cells, "No trial yet.")
+
+
+def _descending(row: Row) -> bool:
+    """The best first."""
+    return (row.get("kpi") or {}).get("direction") == "maximize"
+
+
+def _pairs(row: Row) -> list[tuple[str, str]]:
+    kpi = row.get("kpi") or {}
+    limits = [
+        f"{row['max_trials']} trials",
+        f"{row['max_epochs']} epochs each" if row.get("max_epochs") else "",
+        f"{wording.duration(row['max_time_s'])} each" if row.get("max_time_s") else "",
+        f"{row['max_parallel']} at a time" if row.get("max_parallel") else "",
+    ]
+    told = [kpi.get("channel") or "as the script declares", kpi.get("direction") or "", kpi.get("reduce") or ""]
+    return [
+        ("optimization", str(row["id"])),
+        ("model", str(row["model"])),
+        ("state", f"{row['state']}{': ' + str(row['reason']) if row.get('reason') else ''}"),
+        ("algorithm", f"{row.get('algorithm')}, seed {row.get('seed')}"),
+        ("limits", ", ".join(limit for limit in limits if limit)),
+        ("KPI", ", ".join(word for word in told if word)),
+        ("trials", wording.state_line(row)),
+        ("best", wording.best_line(row).removeprefix("best so far: ")),
+        ("commit", f"{row.get('commit')}{' ' + row['folder'] if row.get('folder') else ''}"),
+        ("created", wording.moment(row.get("created_at"))),
+        ("ended", wording.moment(row.get("ended_at"))),
+    ]
+
+
+def trial_row(trial: Row, searched: list[str] | None) -> list[str]:
+    """Return the cells of a trial: number, job, state, reason, KPI, time, values."""
+    return [
+        str(trial.get("number") if trial.get("number") is not None else "-"),
+        trial["id"],
+        trial["state"] + (" (unreachable)" if trial.get("unreachable") else ""),
+        trial.get("end_reason") or "-",
+        wording.number(trial.get("kpi")),
+        wording.duration(trial.get("duration_s")),
+        wording.values(trial, searched),
+    ]
+
+
+@command.command("watch")
+@click.argument("optimization")
+@options.connected
+def watch(client: Client, optimization: str) -> int:
+    """Follow an optimization until it ends; Ctrl-C leaves it running."""
+    row: Row = client.get(f"/optimizations/{optimization}")
+    screen = following.screen_for(client.page_link())
+    try:
+        over = following.follow(client, str(row["id"]), screen, lambda: None)
+    finally:
+        screen.close()
+    conclude(client, over, None)
+    problem = following.ended_badly(over)
+    if problem is not None:
+        raise problem
+    return 0
+
+
+@command.command("stop")
+@click.argument("optimization")
+@click.option("--now", is_flag=True, help="Stop its running trials too.")
+@options.as_json
+@options.connected
+def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
+    """End an optimization for good; running trials may end by themselves."""
+    _changed(client.post(f"/optimizations/{optimization}/stop", {"now": now}), as_json)
+
+
+@command.command("pause")
+@click.argument("optimization")
+@click.option("--release", is_flag=True, help="Stop its running trials; they run again after a resume.")
+@options.as_json
+@options.connected
+def pause(client: Client, optimization: str, release: bool, as_json: bool) -> None:
+    """Start no more trials until it is resumed."""
+    _changed(client.post(f"/optimizations/{optimization}/pause", {"release": release}), as_json)
+
+
+@command.command("resume")
+@click.argument("optimization")
+@options.as_json
+@options.connected
+def resume(client: Client, optimization: str, as_json: bool) -> None:
+    """Go on with a paused optimization."""
+    _changed(client.post(f"/optimizations/{optimization}/resume"), as_json)
+
+
+@command.command("extend")
+@click.argument("optimization")
+@click.option("--max-trials", required=True, type=click.IntRange(1), help="How many trials in all.")
+@options.as_json
+@options.connected
+def extend(client: Client, optimization: str, max_trials: int, as_json: bool) -> None:
+    """Give an optimization more trials; one that is done goes on."""
+    _changed(client.post(f"/optimizations/{optimization}/extend", {"max_trials": max_trials}), as_json)
+
+
+def _changed(row: Row, as_json: bool) -> None:
+    if as_json:
+        tables.show_json(row)
+    else:
+        reason = f": {row['reason']}" if row.get("reason") else ""
+        click.echo(f"optimization {row['id']} is {row['state']}{reason} ({wording.state_line(row)})")

@@ -1,0 +1,191 @@
+"""Channels: named series of points. One line of the journal per point, formatted by hand where it must be fast."""
+
+from __future__ import annotations
+
+from bough import _numbers
+from bough._journal import Journal
+from bough.errors import UsageError
+
+TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_NAME = 200
+MAX_DEFINITION = 60000  # bytes; a journal line may have 64 KiB
+
+
+class Channel:
+    """A named series of points, of one trace or several. Made by `Job.create_channel`.
+
+    Attributes:
+        name: As the script called it.
+        traces: Names of its traces, in the order of y.
+        type: `Channel.NUMBER` or `Channel.TEXT`.
+    """
+
+    NUMBER = "number"
+    TEXT = "text"
+
+    def __init__(
+        self, journal: Journal, name: str, traces: list[str], type: str, after: Callable[[], None] | None
+    ) -> None:
+        self.name = name
+        self.traces = traces
+        self.type = type
+        self._append = journal.append
+        self._after = after
+        self._head = _numbers.text(name) + ","
+        self._is_plain = type == Channel.NUMBER and len(traces) == 1
+
+    def send(self, x: object, y: object) -> None:
+        """Report one point.
+
+        Args:
+            x: A number, usually the epoch or step. An int stays an int.
+            y: A number (also numpy's and torch's; NaN and infinity are kept) or, in a text channel, anything that has
+                a text. For several traces a list or tuple of them.
+
+        Raises:
+            UsageError: Not a number, or not one value for each trace.
+        """
+        # y - y is 0.0 for a finite float only; the bound keeps integers that a store can hold.
+        if self._is_plain and type(y) is float and y - y == 0.0 and type(x) is int and -(1 << 63) <= x < 1 << 63:
+            self._append("p", f"{self._head}{x},{y!r}")
+        else:
+            self._append("p", f"{self._head}{self._x(x)},{self._y(y)}")
+        if self._after is not None:
+            self._after()
+
+    def _x(self, x: object) -> str:
+        return _numbers.number(x, "x of channel " + self.name)
+
+    def _y(self, y: object) -> str:
+        values = self._values(y)
+        if len(values) != len(self.traces):
+            raise UsageError(
+                "Channel " + self.name + " has " + _count(len(self.traces), "trace") + " (" + ", ".join(self.traces)
+                + "), got " + _count(len(values), "value") + ".",
+                "Send one value per trace, in their order.",
+            )  # fmt: skip
+        written = [self._value(value) for value in values]
+        return written[0] if len(written) == 1 else "[" + ",".join(written) + "]"
+
+    def _values(self, y: object) -> list[object]:
+        if isinstance(y, (list, tuple)):
+            return list(y)
+        tolist = getattr(y, "tolist", None)
+        if callable(tolist) and getattr(y, "ndim", 0):  # an array or tensor with one number per trace
+            return list(tolist())
+        return [y]
+
+    def _value(self, value: object) -> str:
+        if self.type == Channel.TEXT:
+            return _numbers.text(value)
+        return _numbers.number(value, "channel " + self.name)
+
+    def __repr__(self) -> str:
+        return "<bough channel " + self.name + ">"
+
+
+class LossChannel:
+    """A channel with the traces training and validation. Made by `Job.create_loss_channel`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.name = channel.name
+        self._channel = channel
+
+    def send(self, x: object, training: object, validation: object) -> None:
+        """Report both losses at x; see `Channel.send`."""
+        self._channel.send(x, (training, validation))
+
+    def __repr__(self) -> str:
+        return "<bough loss channel " + self.name + ">"
+
+
+def _count(number: int, noun: str) -> str:
+    return str(number) + " " + noun + ("" if number == 1 else "s")
+
+
+def checked_name(name: object, what: str) -> str:
+    """Return a name of a channel, trace or info.
+
+    Raises:
+        UsageError: It is no text, empty, longer than 200 characters, or holds control characters.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError("The name of a " + what + " is a text, got " + repr(name) + ".", "Give it one.")
+    if len(name) > MAX_NAME:
+        raise UsageError(
+            "The name of a " + what + " has " + str(len(name)) + " characters: " + name[:40] + "….",
+            "Use at most " + str(MAX_NAME) + ".",
+        )
+    if not name.isprintable():
+        raise UsageError("The name " + repr(name) + " of a " + what + " holds control characters.", "Leave them out.")
+    return name
+
+
+def trace_names(traces: object, channel: str) -> list[str]:
+    """Return the names of a channel's traces: None means one, called as the channel.
+
+    Args:
+        traces: None, a list of names, or a list of dicts with "name".
+        channel: The channel's name.
+
+    Raises:
+        UsageError: Anything else, none, or the same name twice.
+    """
+    if traces is None:
+        return [channel]
+    if not isinstance(traces, (list, tuple)) or not traces:
+        raise UsageError(
+            "traces of channel " + channel + " is " + repr(traces) + ".",
+            "Give a list of names, or a list of dicts with 'name'.",
+        )
+    names = [checked_name(trace.get("name") if isinstance(trace, dict) else trace, "trace") for trace in traces]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError("Channel " + channel + " has two traces called " + name + ".", "Rename one.")
+    return names
+
+
+def definition(
+    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool, loss: bool,
+    display: dict[str, object],
+) -> str:  # fmt: skip
+    """Return what the journal says of a channel: its name and its definition, JSON values joined by a comma.
+
+    Args:
+        name: Of the channel.
+        traces: Their names.
+        type: `Channel.NUMBER` or `Channel.TEXT`.
+        main: Shown as a column.
+        kpi: What the optimization looks at.
+        kpi_trace: Index of the trace that counts.
+        maximize: More is better.
+        loss: Made by create_loss_channel.
+        display: xaxis, yaxis and layout, for charts only.
+
+    Raises:
+        UsageError: An argument is out of its range, or the whole too long for a line.
+    """
+    if type not in (Channel.NUMBER, Channel.TEXT):
+        raise UsageError("Channel " + name + " has the type " + repr(type) + ".", "Use 'number' or 'text'.")
+    if kpi and type != Channel.NUMBER:
+        raise UsageError("Channel " + name + " is the KPI, and a text.", "A KPI channel takes numbers: leave out type.")
+    if not isinstance(kpi_trace, int) or not 0 <= kpi_trace < len(traces):
+        raise UsageError(
+            "kpiTrace of channel " + name + " is " + repr(kpi_trace) + ", it has " + _count(len(traces), "trace") + ".",
+            "Count from 0.",
+        )
+    facts: dict[str, object] = {
+        "traces": traces, "type": type, "main": bool(main), "kpi": bool(kpi), "kpi_trace": kpi_trace,
+        "maximize": bool(maximize), "loss": loss,
+    }  # fmt: skip
+    facts.update(display)
+    rest = _numbers.text(name) + "," + _numbers.any_value(facts)
+    if len(rest) > MAX_DEFINITION:
+        raise UsageError(
+            "The definition of channel " + name + " has " + str(len(rest)) + " bytes.",
+            "Use fewer traces or a smaller layout: " + str(MAX_DEFINITION) + " bytes at most.",
+        )
+    return rest

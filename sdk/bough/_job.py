@@ -1,0 +1,331 @@
+"""The job, as the model script sees it: values in, reports out, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+from bough import _layout, _numbers
+from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
+from bough._journal import Journal, rank, say
+from bough._limits import Control, EpochLimit
+from bough._standalone import Standalone, read_job
+from bough._values import Absent, Values
+from bough.errors import UsageError
+
+TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_current: Job | None = None
+
+
+class _Required:
+    """Stands for "no default", so that None can be one."""
+
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+REQUIRED = _Required()
+
+
+def start(name: str | None) -> Job:
+    """Return this process's job, started by the first call. See `bough.start_job`."""
+    global _current
+    if _current is None:
+        _current = _from_agent() or _alone(name)
+        _restore_interrupt()
+    return _current
+
+
+def _from_agent() -> Job | None:
+    attempt_dir = os.environ.get(_layout.ATTEMPT_DIR)
+    if not attempt_dir:
+        return None
+    facts = read_job(attempt_dir)
+    return Job(facts, attempt_dir, Values(_mapping(facts["values"])))
+
+
+def _alone(name: str | None) -> Job:
+    alone = Standalone(name, os.getcwd())
+    values = Values(_mapping(alone.facts["values"]), alone.origin, alone.remedy)
+    return Job(alone.facts, alone.attempt_dir, values)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _restore_interrupt() -> None:
+    """A shell starts background programs with SIGINT ignored: then no limit could stop this one."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        return
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    except ValueError:  # not the main thread
+        return
+    if not rank():
+        say("SIGINT was ignored when this script started (a shell does that with &); it is heard again.")
+
+
+class Job:
+    """One run of a model script. Made by `bough.start_job`.
+
+    Attributes:
+        job_id: Its id.
+        attempt: 1, 2, …: which try of the job this is.
+        model: ``owner/name``, None when unknown.
+        optimization: Id of its optimization, None for a manual job.
+        number: Its number in the optimization, None for a manual job.
+        commit: The commit that runs, None without an agent.
+    """
+
+    def __init__(self, facts: dict[str, object], attempt_dir: str | None, values: Values) -> None:
+        self.job_id = str(facts.get("job_id") or "")
+        self.attempt = _integer(facts.get("attempt")) or 1
+        self.model = _text_or_none(facts.get("model"))
+        self.optimization = _text_or_none(facts.get("optimization"))
+        self.number = _integer(facts.get("number"))
+        self.commit = _text_or_none(facts.get("commit"))
+        self._checkpoint_dir = _text_or_none(facts.get("checkpoint_dir"))
+        self._values = values
+        self._started = time.monotonic()
+        self._channels: dict[str, tuple[str, Channel]] = {}
+        self._kpi: str | None = None
+        self._epochs = "0"  # as the journal writes them
+        self._total = "null"
+        self._limit = EpochLimit(_positive(facts.get("max_epochs")))
+        self._control = Control(attempt_dir)
+        self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        self._journal.begin()
+
+    # -- values -----------------------------------------------------------------------------------------------
+
+    def get_parameter(self, path: str, default: object = REQUIRED, return_group: bool = False) -> Any:
+        """Return a hyperparameter, in the type it was declared with.
+
+        Args:
+            path: Dotted. Inside a choice group the chosen name may be left out: ``optimizer.lr``.
+            default: Returned where the job has no such hyperparameter, also because another choice was made or its
+                group is off.
+            return_group: Of a choice group or an optional group, return the dict of its children.
+
+        Returns:
+            The value; of a choice group the chosen name, of an optional group True or False, of a plain group a nested
+            dict.
+
+        Raises:
+            UsageError: There is no such hyperparameter and no default.
+        """
+        try:
+            value = self._values.get(path, return_group)
+        except Absent:
+            if default is REQUIRED:
+                raise self._values.explain(path) from None
+            return default
+        return default if value is None and default is not REQUIRED else value
+
+    # -- reports ----------------------------------------------------------------------------------------------
+
+    def create_channel(
+        self,
+        name: str,
+        traces: object = None,
+        main: bool = False,
+        kpi: bool = False,
+        kpiTrace: int = 0,
+        max_optimization: bool = True,
+        type: str = Channel.NUMBER,
+        xaxis: object = None,
+        yaxis: object = None,
+        layout: object = None,
+        kpi_trace: int | None = None,
+    ) -> Channel:
+        """Return a channel to report points through; the same again when it is made twice alike.
+
+        Args:
+            name: 1 to 200 printable characters.
+            traces: None for one, or a list of names, or a list of dicts with "name".
+            main: Show its last value as a column.
+            kpi: The optimization looks at this channel. Only one may.
+            kpiTrace: Which trace of it counts, from 0.
+            max_optimization: More is better; False: less is.
+            type: `Channel.NUMBER` or `Channel.TEXT`.
+            xaxis: How charts show it, as are yaxis and layout; kept as given.
+            yaxis: See xaxis.
+            layout: See xaxis.
+            kpi_trace: Another spelling of kpiTrace.
+
+        Raises:
+            UsageError: A second KPI, the same name with another definition, or an argument that makes no sense.
+        """
+        display = {"xaxis": xaxis, "yaxis": yaxis, "layout": layout}
+        checked_name(name, "channel")
+        names = trace_names(traces, name)
+        which = kpiTrace if kpi_trace is None else kpi_trace
+        rest = definition(name, names, type, main, kpi, which, max_optimization, False, display)
+        return self._create(name, names, type, kpi, rest)
+
+    def create_loss_channel(
+        self, name: str = "loss", xaxis: object = None, yaxis: object = None, layout: object = None
+    ) -> LossChannel:
+        """Return a channel with the traces training and validation, shown as a column. It cannot be the KPI."""
+        names = ["training", "validation"]
+        display = {"xaxis": xaxis, "yaxis": yaxis, "layout": layout}
+        checked_name(name, "channel")
+        rest = definition(name, names, Channel.NUMBER, True, False, 0, False, True, display)
+        return LossChannel(self._create(name, names, Channel.NUMBER, False, rest))
+
+    def _create(self, name: str, traces: list[str], type: str, kpi: bool, rest: str) -> Channel:
+        known = self._channels.get(name)
+        if known is not None:
+            if known[0] == rest:
+                return known[1]
+            raise UsageError(
+                "Channel " + name + " exists already, with another definition.", "Use the first one, or another name."
+            )
+        if kpi and self._kpi is not None:
+            raise UsageError(
+                "Channel " + name + " cannot be the KPI: channel " + self._kpi + " is it already.",
+                "Leave kpi=True to one of them.",
+            )
+        channel = Channel(self._journal, name, traces, type, self._after_kpi if kpi else None)
+        self._channels[name] = (rest, channel)
+        if kpi:
+            self._kpi = name
+            self._limit.has_kpi = True
+        self._journal.define(rest)
+        return channel
+
+    def progress(self, progress: object = None, total: object = None, epoch: object = None) -> None:
+        """Report that so many epochs are finished. At the job's epoch limit this is where it ends, by SIGINT.
+
+        Args:
+            progress: Epochs finished so far; None keeps the last one.
+            total: Epochs planned, None keeps the last one.
+            epoch: Another name for progress.
+
+        Raises:
+            UsageError: Not a number.
+        """
+        done = progress if progress is not None else epoch
+        x = self._epochs if done is None else _numbers.number(done, "progress")
+        of = self._total if total is None else _numbers.number(total, "total of progress")
+        self._epochs, self._total = x, of
+        self._journal.append("g", x + "," + of)
+        if self._limit.progress(float(x.strip('"'))):
+            self._reach_limit()
+
+    def epoch(self, epoch: object = None, total: object = None) -> None:
+        """Report that so many epochs are finished: `progress` by another name."""
+        self.progress(epoch, total)
+
+    def set_info(self, name: str, value: object) -> None:
+        """Keep a fact with the job: any JSON value; of what is none, its text. The last one of a name counts."""
+        self._journal.append("i", _numbers.text(checked_name(name, "info")) + "," + _numbers.any_value(value))
+
+    def set_status(self, text: str) -> None:
+        """Say what the job is doing, for people."""
+        self._journal.append("s", _numbers.text(text))
+
+    # -- limits -----------------------------------------------------------------------------------------------
+
+    def should_stop(self) -> bool:
+        """Is the job being stopped: by a limit, or by a person? Cheap enough for an inner loop."""
+        return self._control.should_stop(time.monotonic())
+
+    def _after_kpi(self) -> None:
+        if self._limit.kpi():
+            self._reach_limit()
+
+    def _reach_limit(self) -> None:
+        if self._control.begin():
+            self._journal.append("l", _numbers.text(_layout.MAX_EPOCHS))
+            self._control.stop()
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def done(self, force_exit: bool = False) -> None:
+        """Say that the job is done; optional, falling off the end is fine. Code after it still runs.
+
+        Args:
+            force_exit: End the process here, without its clean-up, with exit code 0.
+        """
+        self._end("done", None)
+        if force_exit:
+            _leave(0)
+
+    def fail(self, message: object = None, force_exit: bool = False) -> NoReturn:
+        """End the script: the job has failed. Exit code 1.
+
+        Args:
+            message: Why, for people.
+            force_exit: End the process here, without its clean-up. Otherwise SystemExit is raised, which in a thread
+                ends that thread only.
+        """
+        self._end("fail", message)
+        say("the script ended its job as failed" + ("." if message is None else ": " + str(message)))
+        raise _exit(1, force_exit)
+
+    def abort(self, force_exit: bool = False) -> NoReturn:
+        """End the script: the job is given up and does not count. Exit code 1. See `fail`."""
+        self._end("abort", None)
+        say("the script aborted its job.")
+        raise _exit(1, force_exit)
+
+    def _end(self, how: str, message: object) -> None:
+        self._journal.append("e", '"' + how + '",' + ("null" if message is None else _numbers.text(message)))
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def checkpoint_dir(self) -> str:
+        """A folder that later attempts of this job on this machine find again. Made when first asked for."""
+        if self._checkpoint_dir is not None:
+            try:
+                os.makedirs(self._checkpoint_dir, mode=0o700, exist_ok=True)
+                return self._checkpoint_dir
+            except OSError as error:
+                say("checkpoints go to a temporary folder: " + str(error) + ".")
+        from tempfile import mkdtemp
+
+        self._checkpoint_dir = mkdtemp(prefix="bough-")
+        return self._checkpoint_dir
+
+    def get_run_time(self, precision: int = 3) -> float:
+        """Return the seconds since start_job."""
+        return round(time.monotonic() - self._started, precision)
+
+    def __repr__(self) -> str:
+        return "<bough job " + self.job_id + ", attempt " + str(self.attempt) + ">"
+
+
+def _exit(code: int, force_exit: bool) -> SystemExit:
+    if force_exit:
+        _leave(code)
+    return SystemExit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed or broken: the process ends all the same
+            stream.flush()
+    os._exit(code)
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _positive(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return value
+    return None

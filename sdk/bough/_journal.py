@@ -1,0 +1,265 @@
+"""The journal: the append-only file in which one process of a job reports.
+
+Promises:
+- one line, one ``os.write``: what `append` returned from survives a SIGKILL, and nothing is read, locked or sent;
+- lines of a writer are numbered 0, 1, 2, … in the order of the file, from any number of threads, from signal
+  handlers and from atexit;
+- one file per writing process: a fork gets a file of its own, with a header and the channels known so far. Python
+  calls us in the child of every fork, which costs a send nothing; asking for the pid each time would be 6 % of it;
+- trouble (a full disk, a folder that is not writable) never reaches the training: lines wait in bounded memory, are
+  written as soon as it works again, and what did not fit is counted in a gap line.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from _thread import RLock
+from collections import deque
+from time import time
+
+from bough import _numbers
+from bough.version import __version__
+
+MAX_LINE = 65536  # bytes, newline included
+MAX_WAITING = 8 << 20  # bytes of lines that wait in memory while the file cannot be written
+
+_write = os.write
+
+
+def say(sentence: str) -> None:
+    """Tell the person one sentence on stderr; where there is no stderr, nobody."""
+    try:
+        sys.stderr.write("bough: " + sentence + "\n")
+        sys.stderr.flush()
+    except Exception:  # a closed or broken stderr is not the training's problem
+        pass
+
+
+class Journal:
+    """The journal file of this process; in a fork, the one of the fork.
+
+    Args:
+        folder: Where the files go; made when missing. None: nothing is recorded.
+
+    Attributes:
+        path: The file of this process, None when nothing is recorded. It exists once `begin` or `append` was called.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self._folder = folder
+        self._definitions: list[str] = []
+        self._said: set[str] = set()
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        """Start a file that is this process's own, also in a fork; the path that ends any trouble opens it."""
+        pid = os.getpid()
+        self.writer = str(pid) + "-" + os.urandom(4).hex()
+        self.path = os.path.join(self._folder, self.writer + ".jsonl") if self._folder else None
+        self._lock = RLock()  # reentrant: a signal handler may report while its own thread is reporting
+        self._busy = False
+        self._nested: deque[tuple[str, str]] = deque()
+        self._fd = -1
+        self._n = 0
+        self._troubled = True  # until it is open
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._torn = False
+        self._pid = pid
+
+    def begin(self) -> None:
+        """Open the file, so that its header tells readers that the script reports at all."""
+        with self._lock:
+            self._busy = True
+            try:
+                if self.path is not None:
+                    self._recover()
+            finally:
+                self._busy = False
+
+    def define(self, rest: str) -> None:
+        """Write a channel's definition, here and first thing into the file of every later fork."""
+        self.append("c", rest)
+        self._definitions.append(rest)
+
+    def append(self, kind: str, rest: str) -> None:
+        """Write one line; never raises because of trouble with the file.
+
+        Args:
+            kind: The letter of the line.
+            rest: What follows number and time: ASCII, JSON values joined by commas.
+        """
+        with self._lock:
+            if self._busy:  # a signal handler or a finalizer, in the middle of this thread's own line
+                self._nested.append((kind, rest))
+                return
+            self._busy = True
+            n = self._n
+            line = b""
+            try:
+                if self._troubled:
+                    self._append_troubled(kind, rest)
+                else:
+                    # Microseconds as "…e-6" are half the cost of formatting the float, and the same number.
+                    line = f'["{kind}",{n},{int(time() * 1000000)}e-6,{rest}]\n'.encode()
+                    if len(line) > MAX_LINE:
+                        self._refuse(line)
+                    else:
+                        written = _write(self._fd, line)
+                        if written == len(line):
+                            self._n = n + 1
+                        else:
+                            self._fail(line, written)
+            except OSError as error:
+                self._fail(line, 0, error)
+            except BaseException:  # KeyboardInterrupt, anywhere above: the line is either there or it is not
+                self._settle(n, line)
+                raise
+            finally:
+                self._busy = False
+        while self._nested:
+            self.append(*self._nested.popleft())
+
+    # -- trouble ----------------------------------------------------------------------------------------------
+
+    def _append_troubled(self, kind: str, rest: str) -> None:
+        if self.path is None:
+            return
+        is_well = self._recover()
+        line = self._format(kind, rest)
+        if len(line) > MAX_LINE:
+            self._refuse(line)
+        elif self._lost:  # a gap has begun: it ends when all that waits is written
+            self._lost += 1
+        else:
+            self._keep(line)
+            if is_well:
+                self._recover()
+
+    def _format(self, kind: str, rest: str) -> bytes:
+        return f'["{kind}",{self._n},{time():.6f},{rest}]\n'.encode()
+
+    def _keep(self, line: bytes) -> None:
+        """Let a line wait under its number, or count it as lost when too many wait already."""
+        if self._waiting_bytes + len(line) > MAX_WAITING:
+            self._lost += 1
+            return
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        self._n += 1
+
+    def _recover(self) -> bool:
+        """Open the file if need be, write what waits; return whether all of it is written."""
+        if self._n == 0:
+            self._keep(self._format("h", _header(self.writer, self._pid)))
+            for rest in self._definitions:
+                self._keep(self._format("c", rest))
+        try:
+            if self._fd < 0:
+                self._open()
+            while self._waiting:
+                self._write_first_waiting()
+                if self._lost and not self._waiting:
+                    lost, self._lost = self._lost, 0
+                    self._keep(self._format("x", str(lost)))
+        except OSError as error:
+            self._suspend(error)
+            return False
+        self._troubled = False
+        return True
+
+    def _open(self) -> None:
+        path = self.path
+        assert path is not None
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        self._fd = os.open(path, flags, 0o600)
+
+    def _write_first_waiting(self) -> None:
+        data = b"\n" + self._waiting[0] if self._torn else self._waiting[0]
+        written = _write(self._fd, data)
+        self._torn = written != len(data)
+        if written >= len(data) - 1:  # where only the newline is missing, the next line's first byte brings it
+            self._waiting_bytes -= len(self._waiting.popleft())
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _fail(self, line: bytes, written: int, error: OSError | None = None) -> None:
+        """A line was not written, or not whole: the next one starts with a newline, and this one comes again."""
+        self._torn = True
+        if written == len(line) - 1:
+            self._n += 1
+        elif line:
+            self._keep(line)
+        self._suspend(error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _suspend(self, error: OSError) -> None:
+        if "suspended" not in self._said:
+            import atexit
+
+            atexit.register(self._at_exit)
+        self._troubled = True
+        self._say_once(
+            "suspended",
+            "the journal " + str(self.path) + " cannot be written: " + (error.strerror or str(error)) + ". Up to "
+            "8 MiB of reports wait in memory until it can be; the script goes on.",
+        )
+
+    def _at_exit(self) -> None:
+        """Try once more to write what waits, at the end of the process."""
+        if self._pid == os.getpid() and self._troubled and not self._recover():
+            say(str(len(self._waiting) + self._lost) + " lines could not be written to " + str(self.path) + ".")
+
+    def _refuse(self, line: bytes) -> None:
+        self._say_once(
+            "refused",
+            "a report of " + str(len(line)) + " bytes was left out: a line may have " + str(MAX_LINE) + ". "
+            "Send less at once. It starts with " + line[:80].decode("ascii", "replace"),
+        )
+
+    def _say_once(self, topic: str, sentence: str) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            say(sentence)
+
+    def _settle(self, n: int, line: bytes) -> None:
+        """After an interruption, find out from the file whether the line in work was written."""
+        if line:
+            if self._n == n and self._ends_with(line):
+                self._n = n + 1
+        elif self._waiting and self._ends_with(self._waiting[0]):
+            self._waiting_bytes -= len(self._waiting.popleft())
+
+    def _ends_with(self, line: bytes) -> bool:
+        try:
+            with open(str(self.path), "rb") as file:
+                file.seek(-len(line), os.SEEK_END)
+                return file.read() == line
+        except OSError:  # also: the file is shorter than the line
+            return False
+
+
+def _header(writer: str, pid: int) -> str:
+    argv = [str(argument) for argument in getattr(sys, "argv", [])]
+    facts = {
+        "writer": writer,
+        "pid": pid,
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
+        "sdk": __version__,
+        "argv": argv if sum(map(len, argv)) < 8000 else [*argv[:1], _numbers.CUT_MARK],
+        "rank": rank(),
+    }
+    return _numbers.any_value(facts)
+
+
+def rank() -> int | None:
+    """Return which of several cooperating processes this is, as its launcher says; None without a launcher."""
+    for name in ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"):
+        value = os.environ.get(name, "")
+        if value.isdigit():
+            return int(value)
+    return None

@@ -1,0 +1,185 @@
+"""The coordinator's side of the optimizer process.
+
+Promises: one ask at a time; a process that dies is started again once and the ask repeated; only the part of a history
+that the process lacks is sent; whatever goes wrong is an `OptimizerFailed` of one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import bough
+import bough_server
+from bough_server.optimizers.base import Ask, OptimizerFailed, Outcome, Value
+
+__all__ = ["Ask", "OptimizerFailed", "OptimizerProcess", "Outcome"]
+
+START_S = 120.0  # importing hyperopt takes 1-3 s, far more on a machine that swaps
+STOP_S = 2.0
+LINE_LIMIT = 64 * 1024 * 1024
+
+
+class _Died(Exception):
+    """The process ended before it answered."""
+
+
+class OptimizerProcess:
+    """A worker process that answers asks. Start it before use or let the first ask do so; stop it at the end.
+
+    Attributes:
+        versions: What the points depend on, by name: hyperopt, numpy, scipy, python. Empty until started.
+    """
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self.versions: dict[str, str] = {}
+        self._python = python
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+        self._id = 0
+        self._known: dict[str, list[Outcome]] = {}  # what the running process has been sent, by optimization
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker, or None when none runs."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready.
+
+        Raises:
+            OptimizerFailed: It did not become ready, such as when hyperopt is not installed.
+        """
+        async with self._lock:
+            await self._ensure_started()
+
+    async def stop(self) -> None:
+        """End the process: by closing its stdin, by force after 2 s. Harmless when it does not run."""
+        async with self._lock:
+            await self._end(force=False)
+
+    async def ask(self, ask: Ask, timeout_s: float = 300.0) -> dict[str, Value]:
+        """Return the complete flat values to try next.
+
+        Raises:
+            OptimizerFailed: The optimizer says why it cannot, died twice, or took longer than `timeout_s`.
+        """
+        async with self._lock:
+            for _ in range(2):
+                await self._ensure_started()
+                try:
+                    return await asyncio.wait_for(self._answer(ask), timeout_s)
+                except TimeoutError:
+                    await self._end(force=True)
+                    raise OptimizerFailed(f"{ask.algorithm} did not answer within {timeout_s:g} s.") from None
+                except (_Died, ConnectionError):
+                    await self._end(force=True)
+        raise OptimizerFailed(f"the optimizer process died twice at ask {ask.number} of {ask.optimization}.")
+
+    # -- one ask --
+    async def _answer(self, ask: Ask) -> dict[str, Value]:
+        history = list(ask.history)
+        known = self._known.pop(ask.optimization, [])
+        keep = len(known) if history[: len(known)] == known else 0
+        reply = await self._exchange(_request(ask, history, keep))
+        if "resend" in reply:
+            reply = await self._exchange(_request(ask, history, 0))
+        if "failed" in reply:
+            raise OptimizerFailed(reply["failed"])
+        self._known[ask.optimization] = history
+        values: dict[str, Value] = reply["values"]
+        return values
+
+    async def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        self._id += 1
+        process.stdin.write(json.dumps({"id": self._id, **request}).encode() + b"\n")
+        await process.stdin.drain()
+        while True:
+            reply = await self._line(process)
+            if reply.get("id") == self._id:  # the answer to an ask that was cancelled may come first
+                return reply
+
+    async def _line(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise _Died
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    # -- the process --
+    async def _ensure_started(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            return
+        await self._end(force=True)
+        self._process = await asyncio.create_subprocess_exec(
+            self._python,
+            "-P",  # a json.py in the folder where the coordinator was started must not be imported
+            "-m",
+            "bough_server.optimizers.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C is the coordinator's
+            limit=LINE_LIMIT,
+        )
+        await self._wait_until_ready(self._process)
+
+    async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            ready = await asyncio.wait_for(self._line(process), START_S)
+        except TimeoutError:
+            await self._end(force=True)
+            raise OptimizerFailed(f"the optimizer process was not ready within {START_S:g} s.") from None
+        except _Died:
+            await self._end(force=True)
+            raise OptimizerFailed("the optimizer process ended before it was ready.") from None
+        if "failed" in ready:
+            await self._end(force=False)
+            raise OptimizerFailed(ready["failed"])
+        self.versions = ready["ready"]
+
+    async def _end(self, force: bool) -> None:
+        process, self._process = self._process, None
+        self._known.clear()
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        if not force:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_S)
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+
+
+def _request(ask: Ask, history: list[Outcome], keep: int) -> dict[str, Any]:
+    return {
+        "optimization": ask.optimization,
+        "algorithm": ask.algorithm,
+        "space": ask.space,
+        "keep": keep,
+        "new": [[outcome.number, outcome.values, outcome.loss] for outcome in history[keep:]],
+        "number": ask.number,
+        "seed": ask.seed,
+        "initial_random": ask.initial_random,
+    }
+
+
+def _environment() -> dict[str, str]:
+    """The coordinator's environment, with this very bough importable, and one thread: an ask is one core's work."""
+    roots = [str(Path(path).parent) for package in (bough, bough_server) for path in package.__path__]
+    path = [*dict.fromkeys(roots), *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(path), "PYTHONIOENCODING": "utf-8"}

@@ -1,0 +1,60 @@
+/**
+ * Charts, by ECharts on a canvas. The library is loaded when the first chart is drawn.
+ *
+ * Tooltips are drawn on the canvas too (richText): no HTML is made from names or values, and the strict
+ * Content-Security-Policy holds. Colours come from the style sheet, and follow it from light to dark.
+ */
+import { useEffect, useRef } from "preact/hooks";
+import { html } from "./html.js";
+
+let library = null;
+const echarts = () => (library ??= import("echarts"));
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+/** The style sheet's colours by their names. */
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return {
+    text: colour("--quiet"), line: colour("--line"), paper: colour("--paper"), ink: colour("--ink"),
+    accent: colour("--accent"), best: colour("--best"), bad: colour("--bad"),
+    series: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => colour(`--series-${n}`)),
+  };
+}
+
+/**
+ * @param {{draw: (colours: object) => object, label: string, height?: string, onPick?: (data: any) => void}} props
+ *   draw makes the ECharts option; label is what a screen reader says; onPick gets a clicked datum.
+ */
+export function Chart({ draw, label, size = "", onPick }) {
+  const place = useRef(null);
+  const chart = useRef(null);
+  const latest = useRef({ draw, onPick });
+  latest.current = { draw, onPick };
+
+  useEffect(() => {
+    let gone = false;
+    const paint = () => chart.current?.setOption(latest.current.draw(palette()), { notMerge: true, lazyUpdate: true });
+    const observer = new ResizeObserver(() => chart.current?.resize());
+    echarts().then(({ init }) => {
+      if (gone) return;
+      chart.current = init(place.current);
+      chart.current.on("click", (event) => latest.current.onPick?.(event.data));
+      observer.observe(place.current);
+      paint();
+    });
+    dark.addEventListener("change", paint);
+    return () => {
+      gone = true;
+      observer.disconnect();
+      dark.removeEventListener("change", paint);
+      chart.current?.dispose();
+    };
+  }, []);
+
+  useEffect(() => {
+    chart.current?.setOption(draw(palette()), { notMerge: true, lazyUpdate: true });
+  }, [draw]);
+
+  return html`<div class="chart ${size}" ref=${place} role="img" aria-label=${label}></div>`;
+}

@@ -1,0 +1,91 @@
+/** What the charts show: from trials and points to ECharts options. Pure functions, tested without a browser. */
+import { isEnded, isFinite, number } from "./format.js";
+
+/** What all charts have in common; `x` and `y` are the names of the axes. */
+export function base(colours, { x, y, integer = false, log = false }) {
+  const axis = {
+    nameTextStyle: { color: colours.text }, axisLabel: { color: colours.text, formatter: (one) => number(one, 4), hideOverlap: true },
+    axisLine: { lineStyle: { color: colours.line } }, splitLine: { lineStyle: { color: colours.line, opacity: 0.6 } }, scale: true,
+  };
+  return {
+    animation: false, color: colours.series, textStyle: { fontFamily: "system-ui, sans-serif" },
+    grid: { left: 8, right: 16, top: 34, bottom: 26, containLabel: true },
+    xAxis: { ...axis, type: "value", name: x, nameLocation: "middle", nameGap: 26, splitLine: { show: false }, minInterval: integer ? 1 : 0 },
+    yAxis: { ...axis, type: log ? "log" : "value", name: y, nameTextStyle: { color: colours.text, align: "left" } },
+    tooltip: {
+      trigger: "item", renderMode: "richText", confine: true, backgroundColor: colours.paper, borderColor: colours.line,
+      textStyle: { color: colours.ink, fontSize: 12 },
+    },
+  };
+}
+
+/** KPI over the trials' numbers, with the best so far as a stair. Returns what `Chart` draws. */
+export function kpiChart(optimization, trials) {
+  const ended = trials.filter((job) => isEnded(job.state) && isFinite(job.kpi)).sort((a, b) => a.number - b.number);
+  const minimize = optimization?.kpi?.direction === "minimize";
+  const stair = bestSoFar(ended, minimize);
+  return (colours) => ({
+    ...base(colours, { x: "trial", y: optimization?.kpi?.channel || "KPI", integer: true }),
+    series: [
+      {
+        type: "scatter", name: "trial", symbolSize: 8, itemStyle: { color: colours.accent, opacity: 0.8 }, cursor: "pointer",
+        data: ended.map((job) => ({ id: job.id, value: [job.number, job.kpi] })),
+        tooltip: { formatter: ({ data }) => `trial ${data.value[0]}: ${number(data.value[1])}` },
+      },
+      { type: "line", name: "best so far", step: "end", showSymbol: false, silent: true, lineStyle: { color: colours.best, width: 2 }, data: stair },
+    ],
+    legend: { right: 8, top: 0, textStyle: { color: colours.text }, data: ["trial", "best so far"], selectedMode: false },
+  });
+}
+
+/** `[[number, best], …]`, one pair per trial that ended with a KPI. */
+export function bestSoFar(ended, minimize) {
+  let best = null;
+  return ended.map((job) => {
+    if (best === null || (minimize ? job.kpi < best : job.kpi > best)) best = job.kpi;
+    return [job.number, best];
+  });
+}
+
+/** Learning curves: one line per job, the best one in front. */
+export function curvesChart(optimization, curves, trials) {
+  const best = optimization?.best?.id;
+  const lines = [...curves].filter(([id]) => trials.has(id)).sort(([a], [b]) => (a === best) - (b === best) || trials.get(a).number - trials.get(b).number);
+  const name = lines.length ? lines[0][1].name : optimization?.kpi?.channel || "KPI";
+  return (colours) => ({
+    ...base(colours, { x: "epoch", y: name }),
+    series: lines.map(([id, curve]) => {
+      const job = trials.get(id);
+      const front = id === best;
+      return {
+        type: "line", name: `trial ${job.number}`, symbol: "circle", symbolSize: 5, showSymbol: curve.x.length < 40, sampling: "lttb", z: front ? 5 : 2,
+        cursor: "pointer",
+        lineStyle: { width: front ? 3 : 1.5, opacity: front || !isEnded(job.state) ? 1 : 0.45, ...(front ? { color: colours.best } : {}) },
+        itemStyle: { opacity: front || !isEnded(job.state) ? 1 : 0.45, ...(front ? { color: colours.best } : {}) },
+        data: curve.x.map((x, i) => ({ id, value: [plain(x), plain(curve.y[i])] })),
+        tooltip: { formatter: ({ data }) => `trial ${job.number}${front ? " (best)" : ""}\n${number(data.value[0])}: ${number(data.value[1])}` },
+      };
+    }),
+  });
+}
+
+/** The traces of one channel of a job; what came after the stop is drawn faint. */
+export function channelChart(channel) {
+  const cut = channel.overrun ?? channel.x.length;
+  return (colours) => ({
+    ...base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] }),
+    legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
+    series: channel.traces.flatMap((trace, k) => {
+      const pairs = channel.x.map((x, i) => [plain(x), plain(channel.y[k][i])]);
+      const line = {
+        type: "line", name: trace, symbol: "circle", symbolSize: 5, showSymbol: pairs.length < 60, sampling: "lttb", color: colours.series[k % 8],
+        data: pairs.slice(0, cut), tooltip: { formatter: ({ data }) => `${trace}\n${number(data[0])}: ${number(data[1])}` },
+      };
+      if (cut >= pairs.length) return [line];
+      return [line, { ...line, name: `${trace}, after the stop`, data: pairs.slice(Math.max(0, cut - 1)), lineStyle: { type: "dashed", opacity: 0.5 }, itemStyle: { opacity: 0.5 } }];
+    }),
+  });
+}
+
+/** A number that a chart can draw; "nan" and "inf" become a gap. */
+export const plain = (one) => (isFinite(one) ? one : null);
