@@ -40,7 +40,8 @@ def repositories(tmp_path: Path) -> Repositories:
 @pytest.fixture
 def code(repositories: Repositories) -> str:
     repository = repositories.ensure("me/digits")
-    stream = b"commit refs/bough/code/x\ncommitter a <a@b> 1 +0000\ndata 1\nc\nM 100644 inline train.py\ndata 5\nprint\ndone\n"
+    head = b"commit refs/bough/code/x\ncommitter a <a@b> 1 +0000\ndata 1\nc\n"
+    stream = head + b"M 100644 inline train.py\ndata 5\nprint\ndone\n"
     _git.run(["fast-import", "--quiet", "--done"], git_dir=str(repository), input=stream)
     return git(repositories, "rev-parse", "refs/bough/code/x").strip()
 
