@@ -56,6 +56,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
     url = _address(folder, coordinator)
     from bough_agent.daemon import AgentConfig, run
 
+    idle_s = chosen["exit_when_idle"]
     config = AgentConfig(
         coordinator_url=url,
         key=key,
@@ -63,11 +64,17 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         slots=chosen["slots"],
         home=folder,
         on_term=chosen["on_term"],
-        exit_when_idle_s=chosen["exit_when_idle"],
         max_jobs=chosen["max_jobs"],
+        exit_when_idle=idle_s is not None,
+        idle_s=idle_s or 0.0,
     )
     _write_pid(folder)
-    return run(config)
+    return run(config, say)
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a file."""
+    click.echo(line)
 
 
 def _folder(name: str, given: Path | None) -> Path:

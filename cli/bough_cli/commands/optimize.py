@@ -42,57 +42,50 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) -> int:
     """Start the optimization of a bough.yml and follow it."""
     fixed = options.split_parameters(given)
+    found = prepare(place, chosen)
+    values = typed(found.definition, fixed)
     address = clients.find(chosen["coordinator"], chosen["key"])
     with ExitStack() as stack:
         local = None
         if address is None:
             local = Local(keep=chosen["keep"] or chosen["detach"])
             stack.enter_context(ending_with(local.end))
-        found = prepare(place, chosen, local)
-        if local is not None:
+            local.start_coordinator()
             address = local.wait_for_coordinator()
-        assert address is not None
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, chosen["slots"] or _slots(found))
-        optimization = start(client, found, fixed)
+        optimization = start(client, found, values)
         return _follow(client, optimization, local, found, detach=chosen["detach"], as_json=as_json)
 
 
-def prepare(place: str, chosen: dict[str, Any], local: Local | None) -> Source:
-    """Return what to optimize, with the settings of the command line; a coordinator here starts meanwhile.
-
-    A bough.yml in a folder is read first, so that nothing starts for one that is wrong.
-    """
-    check_folder(place, chosen["folder"])
-    if local is not None:
-        local.start_coordinator()
-    found = source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
-    settings = {name: chosen[name] for name in SETTINGS if chosen[name] is not None}
+def prepare(place: str, chosen: dict[str, Any]) -> Source:
+    """Return what to optimize, with the settings of the command line."""
+    found = find_source(place, chosen)
     if not found.definition.has_optimization:
         raise UsageError(
             "bough.yml has no section optimization, so nothing says what to search.",
             "Add one with a space (docs/bough-yml.md), or run one job: bough run.",
         )
+    settings = {name: chosen[name] for name in SETTINGS if chosen[name] is not None}
     return found.with_definition(found.definition.with_overrides(settings))
 
 
-def check_folder(place: str, folder: str | None) -> None:
-    """Raise what is wrong with the bough.yml of a folder as it lies there; a URL is looked at later."""
-    from bough import definition
+def find_source(place: str, chosen: dict[str, Any]) -> Source:
+    """Return what the arguments of a command name.
 
-    path = Path(place) / (folder or "") / source.FILE
-    if not source.is_url(place) and path.is_file():
-        definition.load(str(path))
+    Raises:
+        BadParameter: There is no such directory.
+    """
+    if not source.is_url(place) and not Path(place).exists():
+        raise click.BadParameter(f"there is no directory {place}.", param_hint="DIR")
+    return source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
 
 
-def start(client: Client, found: Source, fixed: dict[str, object]) -> Row:
-    """Push the commit and create the optimization."""
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
-    values = typed(found.definition, fixed)
+def start(client: Client, found: Source, fixed: dict[str, Any]) -> Row:
+    """Push the commit and create the optimization, with some hyperparameters ``fixed`` instead of searched."""
     source.push(found, client.url, client.address.key)
-    row: Row = client.create("/optimizations", {**body(found), "fixed": values})
+    row: Row = client.create("/optimizations", {**body(found), "fixed": fixed})
     return row
 
 

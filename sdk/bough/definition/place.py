@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     At = Tuple[Union[str, int], ...]
     Lines = Dict[At, int]
 
+MOST_NAMES = 20  # listed in one sentence
+
 
 class Place:
     """One position in the definition: a path of keys and indexes from the top.
@@ -51,7 +53,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     import difflib
 
     known = list(known)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if close:
         return close[0]
     tails = [candidate for candidate in known if candidate.rsplit(".", 1)[-1] == str(name).rsplit(".", 1)[-1]]
@@ -66,7 +68,8 @@ def did_you_mean(name: object, known: Iterable[str], kind: str = "Known") -> str
         return "Did you mean " + near + "?"
     if not known:
         return "There are none."
-    return kind + ": " + ", ".join(known) + "."
+    shortened = known[:MOST_NAMES] + ["…"] if len(known) > MOST_NAMES else known
+    return kind + ": " + ", ".join(shortened) + "."
 
 
 def check_keys(mapping: Dict[str, Any], known: Iterable[str], place: Place, where: str) -> None:

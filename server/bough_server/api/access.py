@@ -48,7 +48,9 @@ async def listed(request: Request, key: AsAdmin) -> Response:
 async def create(request: Request, key: AsAdmin) -> Response:
     """Make a key; this answer is the only one that shows it."""
     body = await read_json(request)
-    made, token = await _access(request).keys.create(body.get("name", ""), body.get("scope", ""), body.get("user") or "")
+    made, token = await _access(request).keys.create(
+        body.get("name", ""), body.get("scope", ""), body.get("user") or ""
+    )
     shown = {"id": made.id, "name": made.name, "scope": made.scope, "user": made.user, "key": token}
     return json_reply(shown, 201)
 

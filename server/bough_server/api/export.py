@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import StreamingResponse
 
 from bough_server.api.parts import TheCoordinator
@@ -23,6 +23,10 @@ router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
 Format = Literal["csv", "jsonl"]
 
+POINT_COLUMNS = ("number", "channel", "trace", "x", "y", "time", "attempt", "overrun")
+_JOB_COLUMNS = tuple(
+    ["number", "id", "state", "end_reason", "kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "created_at", "started_at", "ended_at", "duration_s", "exit_code", "agent", "commit", "record", "message"]
+)
 _TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 _SPECIAL = frozenset(',"\r\n')
 _BLOCK = 64 * 1024  # characters that are gathered before they are sent
@@ -43,6 +47,49 @@ async def optimization(
     make = found.point_export if points else found.trial_export
     columns, rows = await make(known, all_attempts)
     return _file(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
+
+
+@router.get("/jobs/{job_id}/export")
+async def job(
+    found: TheCoordinator,
+    key: Reading,
+    job_id: str,
+    format: Format = "csv",
+    points: bool = False,
+    attempt: Annotated[int | None, Query(ge=1)] = None,
+) -> Response:
+    """Return one job as a row, or every point of one of its attempts."""
+    known = await found.job(job_id)
+    if not points:
+        row = job_row(known)
+        return _file(f"{known['id']}-job", format, list(row), [row])
+    reply = await found.points(known["id"], None, attempt, None)
+    rows = point_rows(known, attempt or known["attempt"], reply["channels"])
+    return _file(f"{known['id']}-points", format, POINT_COLUMNS, rows)
+
+
+def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as one flat row; values are ``p.<path>``, last ones ``channel.<name>``, infos ``info.<name>``."""
+    row = {name: _number_again(job.get(name)) for name in _JOB_COLUMNS}
+    for prefix, part in (("p.", "values"), ("channel.", "last"), ("info.", "infos")):
+        row.update({prefix + name: _number_again(value) for name, value in (job.get(part) or {}).items()})
+    return row
+
+
+def point_rows(job: Mapping[str, Any], attempt: int, channels: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield one row per point and trace, channel by channel, in the order the points came."""
+    for channel in channels:
+        first_overrun = len(channel["x"]) if channel["overrun"] is None else channel["overrun"]
+        for i, (x, t) in enumerate(zip(channel["x"], channel["t"], strict=True)):
+            for trace, column in zip(channel["traces"], channel["y"], strict=True):
+                y = column[i] if channel["type"] == "text" else _number_again(column[i])
+                point = (job["number"], channel["name"], trace, _number_again(x), y, t, attempt, i >= first_overrun)
+                yield dict(zip(POINT_COLUMNS, point, strict=True))
+
+
+def _number_again(value: Any) -> Any:
+    """Return a float for the texts that stand for numbers which are not finite in JSON."""
+    return float(value) if value in ("nan", "inf", "-inf") else value
 
 
 def _file(name: str, format: Format, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Response:

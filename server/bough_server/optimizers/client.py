@@ -181,5 +181,5 @@ def _environment() -> dict[str, str]:
     """The coordinator's environment, with this very bough importable, and one thread: an ask is one core's work."""
     roots = [str(Path(path).parent) for package in (bough, bough_server) for path in package.__path__]
     path = [*dict.fromkeys(roots), *filter(None, [os.environ.get("PYTHONPATH")])]
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(path), "PYTHONIOENCODING": "utf-8"}

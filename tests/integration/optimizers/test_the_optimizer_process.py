@@ -21,7 +21,14 @@ SPACE = parse(
 
 def ask(history: list[Outcome], number: int | None = None, **changes: Any) -> Ask:
     number = len(history) if number is None else number
-    return Ask(**{**dict(optimization="a", algorithm="tpe", space=SPACE, history=history, number=number, seed=1, initial_random=3), **changes})
+    return Ask(
+        **{
+            **dict(
+                optimization="a", algorithm="tpe", space=SPACE, history=history, number=number, seed=1, initial_random=3
+            ),
+            **changes,
+        }
+    )
 
 
 def run(body: Callable[[OptimizerProcess], Awaitable[None]]) -> None:

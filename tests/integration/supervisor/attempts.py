@@ -102,6 +102,10 @@ class Attempt:
         noted = [pid for pid in self.noted() if (row := processes.look(pid)) is not None and row.is_alive]
         return marked + noted
 
+    def is_gone(self) -> bool:
+        """Return whether nothing of it is alive."""
+        return not self.survivors()
+
 
 def await_event(spawner: Spawner, kind: str) -> Event:
     """Return the next event of this kind; any other one but "started" fails the test."""
