@@ -145,6 +145,28 @@ def start(name: str, arguments: list[str], keep: bool) -> Daemon:
     return Daemon(name, process, log)
 
 
+def end_process(pid: int, started: float | None = None) -> bool:
+    """Send SIGTERM to a process and wait for its end; return whether it came. One that is not there has ended.
+
+    ``started`` is when the process was made, where that is known: another one may have got its number since.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if started is not None and abs(process.create_time() - started) > 1.0:
+            return True
+        process.terminate()
+        deadline = time.monotonic() + STOP_S
+        while process.status() != psutil.STATUS_ZOMBIE:  # a zombie waits only for its parent
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+    except psutil.NoSuchProcess:
+        return True
+    return True
+
+
 def agent_key(coordinator: Client, folder: Path, name: str) -> Path:
     """Return the file with the key of an agent here: the one it had, or a new one where that is not known."""
     path = folder / KEY_FILE

@@ -18,8 +18,6 @@ from bough_cli import home, local, options, tables, wording
 from bough_cli.client import Client
 
 PID_FILE = "agent.pid.json"  # who runs in this folder: {"pid", "started"}
-STOP_S = 90.0
-POLL_S = 0.05
 
 
 @click.group("agent")
@@ -218,18 +216,9 @@ def end(folder: Path) -> None:
         NotFound: Nobody knows its process.
         Unavailable: It did not end.
     """
-    import psutil
-
     told = home.read_json(folder / PID_FILE) or {}
-    try:
-        process = psutil.Process(int(told.get("pid", 0)))
-        if process.pid <= 1 or abs(process.create_time() - float(told["started"])) > 1.0:
-            raise psutil.NoSuchProcess(process.pid)
-    except (psutil.NoSuchProcess, KeyError, ValueError):
-        raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.") from None
-    process.terminate()
-    deadline = time.monotonic() + STOP_S
-    while home.is_held(folder):
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the agent in {folder} still ends its trials (pid {process.pid}).", "Wait, or kill it.")
-        time.sleep(POLL_S)
+    if not home.is_held(folder) or "pid" not in told:
+        raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.")
+    if not local.end_process(int(told["pid"]), float(told["started"])):
+        what = f"the agent in {folder} still ends its trials (pid {told['pid']})."
+        raise Unavailable(what, "Wait, or kill it.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import time
 
@@ -15,7 +14,7 @@ from bough_cli import home
 from bough_cli.client import Address, Client
 from bough_cli.commands import agent
 from bough_cli.commands.coordinator import PORT
-from bough_cli.local import POLL_S, STOP_S, Local, ending_with
+from bough_cli.local import Local, end_process, ending_with
 
 WATCH_S = 0.5
 
@@ -71,13 +70,9 @@ def _stop(coordinator: Address | None) -> int:
 
 def _end_coordinator(coordinator: Address) -> None:
     """The process is the one that just answered with the instance of its file, so its pid is not another's."""
-    told = home.read_json(home.coordinator_home() / "coordinator.json") or {}
-    os.kill(int(told["pid"]), signal.SIGTERM)
-    deadline = time.monotonic() + STOP_S
-    while clients.running_here() is not None:
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the coordinator (pid {told['pid']}) does not end.", "Wait, or kill it.")
-        time.sleep(POLL_S)
+    pid = int((home.read_json(home.coordinator_home() / "coordinator.json") or {})["pid"])
+    if not end_process(pid):
+        raise Unavailable(f"the coordinator (pid {pid}) does not end.", "Wait, or kill it.")
 
 
 def _port() -> int:
