@@ -95,8 +95,8 @@ class Workspace:
         self._have(model, git, commit)
         try:
             return self._fill(slot, model, commit)
-        except _git.GitFailed as first:
-            if "No space left" in first.stderr:
+        except (_git.GitFailed, OSError) as first:
+            if "No space left" in (first.stderr if isinstance(first, _git.GitFailed) else str(first)):
                 raise FetchFailed(f"the disk of {self._home} is full.", "Free some space.") from None
         # A closed folder, a damaged index or a damaged cache: start each of them anew, once.
         self._remove_tree(slot, model)
@@ -195,6 +195,8 @@ class Workspace:
     # -- the tree -------------------------------------------------------------------------------------------
     def _fill(self, slot: int, model: str, commit: str) -> Path:
         tree, index = self._paths(slot, model)
+        if tree.is_symlink() or tree.is_file():
+            tree.unlink()  # a trial put something else in its place
         tree.mkdir(parents=True, exist_ok=True)
         index.parent.mkdir(parents=True, exist_ok=True)
         _open_up(tree)
