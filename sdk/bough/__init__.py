@@ -20,10 +20,9 @@ from bough.version import __version__
 TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
 if TYPE_CHECKING:
     from bough._channel import Channel, LossChannel
+    from bough._channel import Channel as JobChannel
     from bough._job import Job
     from bough.errors import BoughError, UsageError
-
-JobChannel: type[Channel]
 
 __all__ = [
     "BoughError",
@@ -36,15 +35,6 @@ __all__ = [
     "context",
     "start_job",
 ]
-
-_HOMES = {
-    "BoughError": ("bough.errors", "BoughError"),
-    "Channel": ("bough._channel", "Channel"),
-    "Job": ("bough._job", "Job"),
-    "JobChannel": ("bough._channel", "Channel"),
-    "LossChannel": ("bough._channel", "LossChannel"),
-    "UsageError": ("bough.errors", "UsageError"),
-}
 
 
 def start_job(name: str | None = None, api_key: object = None, api_token: object = None) -> Job:
@@ -68,12 +58,23 @@ def context() -> Job:
     return start_job()
 
 
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError("module 'bough' has no attribute " + repr(name))
-    from importlib import import_module
+_HOMES = {
+    "BoughError": ("bough.errors", "BoughError"),
+    "Channel": ("bough._channel", "Channel"),
+    "Job": ("bough._job", "Job"),
+    "JobChannel": ("bough._channel", "Channel"),
+    "LossChannel": ("bough._channel", "LossChannel"),
+    "UsageError": ("bough.errors", "UsageError"),
+}
 
-    found: object = getattr(import_module(home[0]), home[1])
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # a type checker knows the names from above
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError("module 'bough' has no attribute " + repr(name))
+        from importlib import import_module
+
+        found: object = getattr(import_module(home[0]), home[1])
+        globals()[name] = found
+        return found

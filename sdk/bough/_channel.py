@@ -74,9 +74,8 @@ class Channel:
         if isinstance(y, (list, tuple)):
             return list(y)
         tolist = getattr(y, "tolist", None)
-        if len(self.traces) > 1 and callable(tolist):  # an array or tensor with one number per trace
-            listed = tolist()
-            return listed if isinstance(listed, list) else [listed]
+        if callable(tolist) and getattr(y, "ndim", 0):  # an array or tensor with one number per trace
+            return list(tolist())
         return [y]
 
     def _value(self, value: object) -> str:
@@ -150,7 +149,7 @@ def trace_names(traces: object, channel: str) -> list[str]:
 
 
 def definition(
-    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: int, maximize: bool, loss: bool,
+    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool, loss: bool,
     display: dict[str, object],
 ) -> str:  # fmt: skip
     """Return what the journal says of a channel: its name and its definition, JSON values joined by a comma.
@@ -179,7 +178,7 @@ def definition(
             "Count from 0.",
         )
     facts: dict[str, object] = {
-        "traces": traces, "type": type, "main": bool(main), "kpi": bool(kpi), "kpi_trace": int(kpi_trace),
+        "traces": traces, "type": type, "main": bool(main), "kpi": bool(kpi), "kpi_trace": kpi_trace,
         "maximize": bool(maximize), "loss": loss,
     }  # fmt: skip
     facts.update(display)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from bough import _layout, _numbers
 from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
@@ -95,8 +96,8 @@ class Job:
         self._started = time.monotonic()
         self._channels: dict[str, tuple[str, Channel]] = {}
         self._kpi: str | None = None
-        self._epochs: object = 0
-        self._total: object = None
+        self._epochs = "0"  # as the journal writes them
+        self._total = "null"
         self._limit = EpochLimit(_positive(facts.get("max_epochs")))
         self._control = Control(attempt_dir)
         self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
@@ -212,10 +213,9 @@ class Job:
             UsageError: Not a number.
         """
         done = progress if progress is not None else epoch
-        self._epochs = self._epochs if done is None else done
-        self._total = self._total if total is None else total
-        x = _numbers.number(self._epochs, "progress")
-        of = "null" if self._total is None else _numbers.number(self._total, "total of progress")
+        x = self._epochs if done is None else _numbers.number(done, "progress")
+        of = self._total if total is None else _numbers.number(total, "total of progress")
+        self._epochs, self._total = x, of
         self._journal.append("g", x + "," + of)
         if self._limit.progress(float(x.strip('"'))):
             self._reach_limit()
@@ -312,10 +312,8 @@ def _exit(code: int, force_exit: bool) -> SystemExit:
 
 def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):  # closed or broken: the process ends all the same
             stream.flush()
-        except Exception:  # closed or broken: the process ends all the same
-            pass
     os._exit(code)
 
 

@@ -30,13 +30,13 @@ class Standalone:
 
     def __init__(self, model: str | None, cwd: str) -> None:
         path = find_definition(cwd)
-        values, self.origin, self.remedy = _defaults(path, cwd)
+        values, its_model, self.origin, self.remedy = _defaults(path, cwd)
         job_id = new_id()
         base = os.path.join(os.path.dirname(path) if path else cwd, FOLDER)
         folder = os.path.join(base, job_id)
         self.facts: dict[str, object] = {
-            "job_id": job_id, "attempt": 1, "model": model, "optimization": None, "number": None, "commit": None,
-            "values": values, "max_epochs": None, "checkpoint_dir": os.path.join(folder, "checkpoints"),
+            "job_id": job_id, "attempt": 1, "model": model or its_model, "optimization": None, "number": None,
+            "commit": None, "values": values, "max_epochs": None, "checkpoint_dir": os.path.join(folder, "checkpoints"),
             "kpi": {"channel": None, "direction": None},
         }  # fmt: skip
         self.attempt_dir = _make(base, folder, self.facts)
@@ -64,19 +64,22 @@ def find_definition(cwd: str) -> str | None:
         folder = parent
 
 
-def _defaults(path: str | None, cwd: str) -> tuple[dict[str, object], str, str]:
-    """Return default values, where they came from, and the remedy when there is no source of them."""
+def _defaults(path: str | None, cwd: str) -> tuple[dict[str, object], str | None, str, str]:
+    """Return default values, the model, where they came from, and the remedy when there is no source of them."""
     if path is None:
         origin = cwd + ": there is no bough.yml in it or above it"
-        return {}, origin, "Give default=, or write a bough.yml: bough init."
+        return {}, None, origin, "Give default=, or write a bough.yml: bough init."
     try:
-        import yaml  # type: ignore[import-untyped,unused-ignore]  # noqa: F401  # pyright: ignore
+        import yaml  # type: ignore[import-untyped,unused-ignore]  # noqa: F401
     except ImportError:
         origin = path + ": this Python has no PyYAML to read it with"
-        return {}, origin, "Install it (pip install pyyaml), or give default=."
-    from bough import definition
+        return {}, None, origin, "Install it (pip install pyyaml), or give default=."
+    from bough.definition import load
 
-    return definition.load(path).defaults(), path, ""
+    found = load(path)
+    values: dict[str, object] = {}
+    values.update(found.defaults())
+    return values, found.model, path, ""
 
 
 def _make(base: str, folder: str, facts: dict[str, object]) -> str | None:
