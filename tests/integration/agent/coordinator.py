@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     coordinator: Coordinator
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
     def do_GET(self) -> None:

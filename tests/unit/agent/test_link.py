@@ -33,7 +33,7 @@ def serve() -> Iterator[Serve]:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         seen: list[str] = []
