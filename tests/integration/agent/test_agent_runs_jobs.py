@@ -359,3 +359,33 @@ def test_the_key_and_the_folders_are_for_their_owner_alone(coordinator: Coordina
 
     assert (one.home / "key").stat().st_mode & 0o777 == 0o600
     assert one.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_forged_exit_costs_that_attempt_only(coordinator: Coordinator, repository: Repository, agent: Start) -> None:
+    forge = (
+        "import os\nfolder = os.environ['BOUGH_ATTEMPT_DIR']\n"
+        "os.mkdir(folder + '/exit.json')\n"  # the supervisor cannot put its own in place
+    )
+    commit = repository.commit({"forge.py": forge, "train.py": REPORTS})
+    key = coordinator.submit(commit=commit, commands=python("forge.py"))
+    other = coordinator.submit(commit=commit, commands=python("train.py"), values={"lr": 1})
+
+    agent()
+    coordinator.wait(lambda: other in coordinator.ended, "the other trial", timeout_s=60)
+
+    assert "released" in coordinator.happened(key)
+
+
+def test_a_grant_whose_reply_was_lost_while_the_agent_stops_is_given_back(
+    coordinator: Coordinator, repository: Repository, agent: Start
+) -> None:
+    one = agent()
+    coordinator.wait(lambda: coordinator.syncs, "the agent")
+    with coordinator.lock:
+        coordinator.mishaps = ["lose", "500"]
+    key = coordinator.submit(commit=repository.commit({"train.py": "pass"}), commands=python("train.py"))
+    coordinator.wait(lambda: key in coordinator.granted, "the grant")
+
+    assert one.end() == 0
+
+    assert coordinator.happened(key)[-1:] == ["released"] or key in coordinator.ended

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.agent.claims import claim, row
 
 from bough.errors import Unavailable
-from bough_agent.messages import read_claim, read_reply, write_claim
+from bough_agent.messages import read_claim, read_exit, read_reply, write_claim
 
 
 def test_a_claim_survives_being_written_and_read() -> None:
@@ -94,3 +94,41 @@ def test_a_reply_is_read_by_attempt() -> None:
     assert [*reply.ended, *reply.fenced] == [("j", 1), ("k", 2)]
     assert reply.desired == {("j", 1): ("stop", "user")}
     assert (reply.bell, reply.drain) == (4, True)
+
+
+EXIT = {"exit_code": 0, "signal": None, "cause": None, "error": None, "duration_s": 1.5, "log": {"bytes": 3, "crc": 7}}
+
+
+def test_an_exit_passes_as_it_is() -> None:
+    told = read_exit({**EXIT, "ladder": [["SIGINT", 1.0]], "journals": {"1-0": {"bytes": 1, "crc": 2, "cut": 3}}})
+
+    assert told["ladder"] == [["SIGINT", 1.0]]
+    assert told["journals"] == {"1-0": {"bytes": 1, "crc": 2, "cut": 3}}
+    assert told["log"] == {"bytes": 3, "crc": 7, "cut": None}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"exit_code": "0"},
+        {"cause": 7},
+        {"duration_s": "long"},
+        {"log": {"bytes": "3", "crc": 7}},
+        {"log": {"bytes": -3, "crc": 7}},
+        {"log": {"bytes": True, "crc": 7}},
+        {"journals": {"1-0": {"bytes": 1}}},
+        {"journals": [1]},
+        {"usage": 1 << 70},
+        {"usage": [[[[[[[[[[]]]]]]]]]]},
+    ],
+)
+def test_a_forged_exit_is_found_before_it_could_spoil_a_sync(forged: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        read_exit({**EXIT, **forged})
+
+
+def test_what_only_python_reads_is_taken_out_of_an_exit() -> None:
+    told = read_exit({**EXIT, "error": "half \ud800 a character", "usage": {"user_s": float("nan")}})
+
+    assert told["error"] == "half ? a character"
+    assert told["usage"] == {"user_s": None}
