@@ -327,19 +327,19 @@ class _Daemon:
         exit = attempts.read_exit(self._home.attempt(*key))
         self._orphans.pop(key, None)
         if exit is None:
-            _aside(self._clear, key, held.claim.marker)
+            _aside(self._clear, key, held.claim.marker, "its supervisor died.")
             return
         try:
             self._exits[key] = self._shipments[key].close(read_exit(exit))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._step(brain.Lost(key, f"its exit.json is not understood ({type(error).__name__}: {error})."))
+            _aside(self._clear, key, held.claim.marker, f"its exit.json is not understood ({error}).")
             return
         self._step(brain.Exited(key, _outcome(self._exits[key])))
 
-    def _clear(self, key: Key, marker: str) -> None:
+    def _clear(self, key: Key, marker: str, why: str) -> None:
         """Runs in a thread of its own: end what a dead supervisor left."""
         rest = "" if attempts.end_tree(marker) else " Some of its processes cannot be ended."
-        self._queue.put(brain.Lost(key, f"its supervisor died.{rest}"))
+        self._queue.put(brain.Lost(key, why + rest))
 
     def _look(self, now: float) -> None:
         """Look at the files of running attempts."""

@@ -363,8 +363,8 @@ def test_the_key_and_the_folders_are_for_their_owner_alone(coordinator: Coordina
 
 def test_a_forged_exit_costs_that_attempt_only(coordinator: Coordinator, repository: Repository, agent: Start) -> None:
     forge = (
-        "import os\nfolder = os.environ['BOUGH_ATTEMPT_DIR']\n"
-        "os.mkdir(folder + '/exit.json')\n"  # the supervisor cannot put its own in place
+        "import os\nfile = open(os.environ['BOUGH_ATTEMPT_DIR'] + '/exit.json', 'w')\n"
+        'file.write(\'{"exit_code": "nought", "usage": NaN}\')\nfile.close()\nos.kill(os.getppid(), 9)\n'
     )
     commit = repository.commit({"forge.py": forge, "train.py": REPORTS})
     key = coordinator.submit(commit=commit, commands=python("forge.py"))
@@ -373,6 +373,7 @@ def test_a_forged_exit_costs_that_attempt_only(coordinator: Coordinator, reposit
     agent()
     coordinator.wait(lambda: other in coordinator.ended, "the other trial", timeout_s=60)
 
+    assert "its exit.json is not understood (exit_code is 'nought')" in str(coordinator.events)
     assert "released" in coordinator.happened(key)
 
 
