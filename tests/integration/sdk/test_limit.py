@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.sdk.conftest import Attempt, wait_for
@@ -139,11 +140,15 @@ def test_ranks_ask_once_and_all_are_stopped(limited: Attempt) -> None:
         print(codes)
     """)
 
+    def has_asked(lines: list[list[Any]]) -> bool:
+        return bool(lines) and lines[-1][0] == "l"
+
+    wait_for(lambda: [has_asked(lines) for lines in limited.journals().values()].count(True) == 2)
     out, err = _supervise(limited, process)
 
-    # The parent leaves on the signal too; its children's codes are of no interest to it.
+    # The parent leaves on the signal too, by its own handler.
     assert (process.returncode, out, err) == (7, "", "")
-    wait_for(lambda: [bool(lines) and lines[-1][0] == "l" for lines in limited.journals().values()].count(True) == 2)
+    assert (limited.folder / "control" / "limit").read_text() == "max_epochs"
 
 
 def test_an_ignored_sigint_is_heard_again_and_said(limited: Attempt) -> None:
