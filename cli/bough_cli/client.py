@@ -72,6 +72,17 @@ class Client:
         """Delete what is at the path."""
         self.reply("DELETE", path)
 
+    def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that the coordinator knows, by name."""
+        told = self.get("/agents")
+        rows: list[dict[str, Any]] = told["rows"] if isinstance(told, dict) else told
+        return sorted(rows, key=lambda row: str(row["name"]))
+
+    def create_key(self, name: str, scope: str, user: str = "") -> dict[str, Any]:
+        """Return a new key, its text under ``secret``: nobody can ask for that again."""
+        row: dict[str, Any] = self.create("/keys", {"name": name, "scope": scope, "user": user})
+        return {"secret": row.pop("key"), **row}
+
     def log(self, job_id: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
         """Return (bytes of the job's log from the offset, how many bytes it has so far)."""
         reply = self.reply("GET", f"/jobs/{job_id}/log", query={"offset": offset, "limit": limit})

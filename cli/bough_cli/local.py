@@ -1,6 +1,6 @@
 """A coordinator and an agent on this machine, started for one command and stopped with it.
 
-Both are processes of their own (``python -m bough_cli coordinator`` and ``… agent server``), each in a session of its own:
+Both are processes of their own (``python -m bough_cli coordinator``, ``… agent server``), each in a session of its own:
 Ctrl-C in the terminal reaches only the command, which then decides. Their output goes to files under ``logs/``.
 Unless they are to be kept they end with the command, also when it is killed: they ask the kernel to tell them.
 """
@@ -149,7 +149,7 @@ def agent_key(coordinator: Client, folder: Path, name: str) -> Path:
     known = home.read_text(path)
     if known is not None and _is_good(Address(coordinator.url, known, str(path))):
         return path
-    home.write_private(path, coordinator.create("/keys", {"name": name, "scope": "agent"})["secret"] + "\n")
+    home.write_private(path, coordinator.create_key(name, "agent")["secret"] + "\n")
     return path
 
 

@@ -23,16 +23,11 @@ NO_RECORDS = ":(top,exclude,glob)**/.bough/**"
 NOBODY = {"NAME": "bough", "EMAIL": "bough@localhost"}
 
 
-def changes(repository: git.Repo) -> tuple[list[str], list[str]]:
-    """Return (tracked files that differ from HEAD, untracked files that are not ignored), relative to the root."""
+def changes(repository: git.Repo) -> list[str]:
+    """Return the files, relative to the root, that `commit` would take otherwise than HEAD has them."""
     told = _git(repository, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
-    changed: list[str] = []
-    untracked: list[str] = []
-    for entry in told.split("\0"):
-        state, path = entry[:2], entry[3:]
-        if path and not _is_record(path):
-            (untracked if state == "??" else changed).append(path)
-    return changed, untracked
+    paths = [entry[3:] for entry in told.split("\0") if entry]
+    return [path for path in paths if not _is_record(path)]
 
 
 def commit(repository: git.Repo) -> str:
@@ -69,7 +64,10 @@ def _git(repository: git.Repo, *arguments: str, env: dict[str, str] | None = Non
 
     command = ["git", *arguments]
     try:
-        told = repository.git.execute(command, env=env or {}, strip_newline_in_stdout=False)
+        # Optional locks are for refreshing the user's index, which is not ours to write.
+        told = repository.git.execute(
+            command, env={"GIT_OPTIONAL_LOCKS": "0", **(env or {})}, strip_newline_in_stdout=False
+        )
     except git.GitCommandError as error:
         reason = " ".join(str(error.stderr).strip(" \n'").split())[:300]
         raise UsageError(f"git {arguments[0]} failed in {repository.working_tree_dir}: {reason}", "") from None

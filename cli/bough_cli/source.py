@@ -38,7 +38,6 @@ class Source:
         folder: Of the model, relative to the repository's root; "" is the root.
         git_dir: A repository on this machine that holds the commit.
         origin: ``{"url", "branch", "dirty"}`` as the coordinator stores it.
-        notes: Sentences the user should see before it starts.
     """
 
     definition: Definition
@@ -46,7 +45,6 @@ class Source:
     folder: str
     git_dir: Path
     origin: dict[str, Any]
-    notes: tuple[str, ...] = ()
 
     def with_definition(self, definition: Definition) -> Source:
         """Return the same with another definition: the one with the settings of the command line."""
@@ -84,15 +82,15 @@ def from_directory(directory: Path, ref: str | None = None, dirty: bool = False)
         raise UsageError("--ref and --dirty exclude each other: one names a commit, the other the working tree.", "")
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
-        folder, notes = _relative(directory, top), tuple[str, ...]()
+        folder = _relative(directory, top)
         origin = {"url": _origin_url(repository, top), "branch": _branch(repository, ref), "dirty": False}
         if ref is not None:
             commit = _resolve(repository, ref)
         else:
-            commit, notes = _head_or_snapshot(repository, directory, dirty)
+            commit = _head_or_snapshot(repository, directory, dirty)
             origin["dirty"] = dirty and commit != repository.head.commit.hexsha
         git_dir = Path(repository.common_dir).resolve()
-    return Source(_definition_at(git_dir, commit, folder, directory), commit, folder, git_dir, origin, notes)
+    return Source(_definition_at(git_dir, commit, folder, directory), commit, folder, git_dir, origin)
 
 
 def from_url(url: str, ref: str | None, folder: str) -> Source:
@@ -172,7 +170,7 @@ def _repository(directory: Path) -> git.Repo:
         repository = git.Repo(directory, search_parent_directories=True, odbt=git.GitCmdObjectDB)
     except git.InvalidGitRepositoryError:
         raise UsageError(
-            f"{directory} is in no git repository.", "Make one: git init && git add -A && git commit -m first."
+            f"{directory} is not in a git repository.", "Make one: git init && git add -A && git commit -m first."
         ) from None
     if repository.working_tree_dir is None:
         repository.close()
@@ -199,8 +197,8 @@ def _branch(repository: git.Repo, ref: str | None) -> str | None:
     return None if repository.head.is_detached else repository.active_branch.name
 
 
-def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> tuple[str, tuple[str, ...]]:
-    """Return the commit to send for a working tree, and what to say about it."""
+def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> str:
+    """Return the commit to send for a working tree: HEAD, or with ``dirty`` one of the tree as it is."""
     from bough_cli import snapshot
 
     if not repository.head.is_valid():
@@ -208,23 +206,15 @@ def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> tup
             f"the repository of {directory} has no commit yet.", "Make one: git add -A && git commit -m first."
         )
     _check_file(directory)
-    changed, untracked = snapshot.changes(repository)
     if dirty:
-        return snapshot.commit(repository), ()
+        return snapshot.commit(repository)
+    changed = snapshot.changes(repository)
     if changed:
         raise UsageError(
             f"{directory} has uncommitted changes in {named(changed)}.",
             "Commit them, or start with --dirty to send the working tree.",
         )
-    own = (directory / FILE).relative_to(Path(str(repository.working_tree_dir)).resolve()).as_posix()
-    if own in untracked:
-        raise UsageError(f"{own} is not committed.", f"Commit it: git add {own} && git commit, or start with --dirty.")
-    commit = repository.head.commit.hexsha
-    if not untracked:
-        return commit, ()
-    return commit, (
-        f"{named(untracked)} not in git will not be there. Commit what trials need, or start with --dirty.",
-    )
+    return str(repository.head.commit.hexsha)
 
 
 def _check_file(directory: Path) -> None:

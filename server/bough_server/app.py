@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -135,13 +136,13 @@ def main(config: Config, say: Say, allow_plain_http: bool = False) -> int:
     return 0
 
 
-async def serve(config: Config, say: Say, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until asked to stop by a signal.
+async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] | None = None) -> None:
+    """Serve until asked to stop, by a signal or by `Server.stop`.
 
     Args:
         config: Where and how.
         say: Is given each line that a person should read.
-        ready: Is given the URL once the coordinator answers.
+        ready: Is given the URL and the server once connections are accepted.
 
     Raises:
         BoughError: It cannot start; in one sentence.
@@ -154,7 +155,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str], None] | None = 
             with _stopping_on_signals(server), _address_file(config.home, url, coordinator.instance):
                 say(f"coordinator listens on {url}")
                 if ready is not None:
-                    ready(url)
+                    ready(url, server)
                 await server.serve(sockets=[listener])
 
 
@@ -265,12 +266,10 @@ def _address_file(home: Path, url: str, instance: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _stopping_on_signals(server: Server) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    try:
-        for name in names:
-            loop.add_signal_handler(name, server.stop)
-    except (RuntimeError, ValueError):  # not in the main thread: whoever runs it there stops it
-        names = ()
+    in_main_thread = threading.current_thread() is threading.main_thread()  # elsewhere whoever runs it stops it
+    names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if in_main_thread else ()
+    for name in names:
+        loop.add_signal_handler(name, server.stop)
     try:
         yield
     finally:
@@ -283,4 +282,3 @@ def _in_container() -> bool:
 
 
 __all__ = ["Server", "build", "create_app", "listen", "main", "serve"]
-

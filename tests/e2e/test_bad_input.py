@@ -178,7 +178,9 @@ def test_text_where_a_number_belongs_is_told_to_the_script(machine: Machine, rep
 def test_an_epoch_limit_without_progress_is_a_warning_after_the_first_trial(
     machine: Machine, repository: Repository
 ) -> None:
-    path = repository({**GOOD, "bough.yml": GOOD["bough.yml"].replace("max_trials: 2", "max_trials: 2\n  max_epochs: 5")})
+    path = repository(
+        {**GOOD, "bough.yml": GOOD["bough.yml"].replace("max_trials: 2", "max_trials: 2\n  max_epochs: 5")}
+    )
 
     ran = machine.bough("optimize", str(path))
 

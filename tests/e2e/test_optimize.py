@@ -237,11 +237,17 @@ def test_two_agents_finish_60_trials_of_digits_with_every_point_in_the_export(
     for file in oracle.iterdir():
         for line in file.read_text().splitlines():
             number, epoch, reached, training = line.split()
-            noted_points |= {(number, epoch, "validation", float(reached)), (number, epoch, "training", float(training))}
+            noted_points |= {
+                (number, epoch, "validation", float(reached)),
+                (number, epoch, "training", float(training)),
+            }
     assert len(noted_points) >= 60 * 4 * 2
     assert noted_points <= exported  # a point may be written and the process ended before the oracle noted it
     assert len(exported) - len(noted_points) <= 2 * 60
-    by_agent = {name: [t for t in rows(machine.bough("export", one["id"], "--csv").out) if t["agent"] == name] for name in ("ann", "ben")}
+    by_agent = {
+        name: [t for t in rows(machine.bough("export", one["id"], "--csv").out) if t["agent"] == name]
+        for name in ("ann", "ben")
+    }
     assert min(len(found) for found in by_agent.values()) >= 20
 
 
@@ -249,7 +255,9 @@ def test_ctrl_c_stops_a_local_optimization_resumably(machine: Machine, repositor
     import signal
 
     slow = TRAIN.replace("    job.progress", "    import time; time.sleep(0.2)\n    job.progress")
-    path = repository({"bough.yml": PARABOLA.format(python=sys.executable).replace("steps: 3", "steps: 10"), "train.py": slow})
+    path = repository(
+        {"bough.yml": PARABOLA.format(python=sys.executable).replace("steps: 3", "steps: 10"), "train.py": slow}
+    )
     run = machine.start("optimize", str(path))
     store = machine.home / "coordinator" / "coordinator.json"
     wait_for(store.exists, what="a coordinator")

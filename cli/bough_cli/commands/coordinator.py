@@ -29,10 +29,5 @@ def command(folder: Path | None, host: str, port: int, allow_plain_http: bool, e
             'Install them: pip install "bough[server]".',
         ) from None
     folder = (folder or home.coordinator_home()).expanduser().absolute()
-    settings = config.Config(home=folder, host=host, port=port, allow_plain_http=allow_plain_http)
-    return app.main(settings, say)
-
-
-def say(line: str) -> None:
-    """Print a line at once, also into a file."""
-    click.echo(line)
+    settings = config.Config(home=folder, host=host, port=port)
+    return app.main(settings, click.echo, allow_plain_http=allow_plain_http)

@@ -23,8 +23,7 @@ def command() -> None:
 @options.connected
 def create(client: Client, name: str, scope: str, user: str | None, as_json: bool) -> None:
     """Create a key; it is shown this once."""
-    body = {"name": name, "scope": scope, **({"user": user} if user else {})}
-    row = client.create("/keys", body)
+    row = client.create_key(name, scope, user or "")
     if as_json:
         tables.show_json(row)
         return
@@ -41,8 +40,7 @@ def create(client: Client, name: str, scope: str, user: str | None, as_json: boo
 @options.connected
 def ls(client: Client, as_json: bool) -> None:
     """List keys; never their secrets."""
-    told = client.get("/keys")
-    rows = told["rows"] if isinstance(told, dict) else told
+    rows = client.get("/keys")["rows"]
     if as_json:
         tables.show_json(rows)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bough_cli.local import Local, ending_with
 from bough_cli.source import Source
 from bough_cli.wording import Row
 
+RECORDS_S = 10.0
 SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_epochs", "max_time", "seed")
 
 
@@ -42,57 +44,50 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) -> int:
     """Start the optimization of a bough.yml and follow it."""
     fixed = options.split_parameters(given)
+    found = prepare(place, chosen)
+    values = typed(found.definition, fixed)
     address = clients.find(chosen["coordinator"], chosen["key"])
     with ExitStack() as stack:
         local = None
         if address is None:
             local = Local(keep=chosen["keep"] or chosen["detach"])
             stack.enter_context(ending_with(local.end))
-        found = prepare(place, chosen, local)
-        if local is not None:
+            local.start_coordinator()
             address = local.wait_for_coordinator()
-        assert address is not None
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, chosen["slots"] or _slots(found))
-        optimization = start(client, found, fixed)
+        optimization = start(client, found, values)
         return _follow(client, optimization, local, found, detach=chosen["detach"], as_json=as_json)
 
 
-def prepare(place: str, chosen: dict[str, Any], local: Local | None) -> Source:
-    """Return what to optimize, with the settings of the command line; a coordinator here starts meanwhile.
-
-    A bough.yml in a folder is read first, so that nothing starts for one that is wrong.
-    """
-    check_folder(place, chosen["folder"])
-    if local is not None:
-        local.start_coordinator()
-    found = source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
-    settings = {name: chosen[name] for name in SETTINGS if chosen[name] is not None}
+def prepare(place: str, chosen: dict[str, Any]) -> Source:
+    """Return what to optimize, with the settings of the command line."""
+    found = find_source(place, chosen)
     if not found.definition.has_optimization:
         raise UsageError(
             "bough.yml has no section optimization, so nothing says what to search.",
             "Add one with a space (docs/bough-yml.md), or run one job: bough run.",
         )
+    settings = {name: chosen[name] for name in SETTINGS if chosen[name] is not None}
     return found.with_definition(found.definition.with_overrides(settings))
 
 
-def check_folder(place: str, folder: str | None) -> None:
-    """Raise what is wrong with the bough.yml of a folder as it lies there; a URL is looked at later."""
-    from bough import definition
+def find_source(place: str, chosen: dict[str, Any]) -> Source:
+    """Return what the arguments of a command name.
 
-    path = Path(place) / (folder or "") / source.FILE
-    if not source.is_url(place) and path.is_file():
-        definition.load(str(path))
+    Raises:
+        BadParameter: There is no such directory.
+    """
+    if not source.is_url(place) and not Path(place).exists():
+        raise click.BadParameter(f"there is no directory {place}.", param_hint="DIR")
+    return source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
 
 
-def start(client: Client, found: Source, fixed: dict[str, object]) -> Row:
-    """Push the commit and create the optimization."""
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
-    values = typed(found.definition, fixed)
+def start(client: Client, found: Source, fixed: dict[str, Any]) -> Row:
+    """Push the commit and create the optimization, with some hyperparameters ``fixed`` instead of searched."""
     source.push(found, client.url, client.address.key)
-    row: Row = client.create("/optimizations", {**body(found), "fixed": values})
+    row: Row = client.create("/optimizations", {**body(found), "fixed": fixed})
     return row
 
 
@@ -176,9 +171,21 @@ def conclude(client: Client, optimization: Row, local: Local | None) -> None:
         click.echo(f"best: {wording.kpi_name(optimization)} {wording.number(best['kpi'])} (trial {best['number']})")
         for path, value in (best.get("values") or {}).items():
             click.echo(f"  {path} = {wording.number(value)}")
+    wait_for_records(client, str(optimization["id"]))
     click.echo(f"table:   {save_table(client, str(optimization['id']))}")
     click.echo(f"records: {records_command(client, optimization)}")
     click.echo("page:    bough up" if local is not None and not local.keep else f"page:    {client.page_link()}")
+
+
+def wait_for_records(client: Client, optimization_id: str) -> None:
+    """Give the archive a moment: the records of the last trials are written just after these ended."""
+    deadline = time.monotonic() + RECORDS_S
+    path = f"/optimizations/{optimization_id}/trials"
+    while time.monotonic() < deadline:
+        newest = client.get(path, sort="number", descending=True, limit=50)["rows"]
+        if all(trial.get("record") for trial in newest if trial["state"] in wording.ENDED):
+            return
+        time.sleep(following.POLL_S / 5)
 
 
 def save_table(client: Client, optimization_id: str) -> Path:
@@ -196,5 +203,5 @@ def records_command(client: Client, optimization: Row) -> str:
     repository = home.coordinator_home() / "git" / f"{optimization['model']}.git"
     here = clients.running_here()
     if here is not None and here.url == client.url and repository.is_dir():
-        return f"git -C {repository} log --no-walk --oneline --decorate --glob={refs}"
+        return f"git -C {repository} for-each-ref --format='%(refname) %(subject)' {refs}"
     return f"git ls-remote {client.url}{optimization.get('repository', '')} '{refs}/*'"

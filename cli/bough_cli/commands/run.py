@@ -13,7 +13,7 @@ import click
 from bough_cli import client as clients
 from bough_cli import fixing, options, source, tables, wording
 from bough_cli.client import Client
-from bough_cli.commands.optimize import body, check_folder
+from bough_cli.commands.optimize import body, find_source
 from bough_cli.local import Local, ending_with
 from bough_cli.source import Source
 from bough_cli.wording import Row
@@ -37,19 +37,16 @@ IDLE_S = 4.0
 def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) -> int:
     """Run one job with chosen values and see what it reports."""
     fixed = options.split_parameters(given)
+    found = find_source(place, chosen)
+    values = fixing.chosen(found.definition, fixed)
     address = clients.find(chosen["coordinator"], chosen["key"])
     with ExitStack() as stack:
         local = None
-        check_folder(place, chosen["folder"])
         if address is None:
             local = Local(keep=chosen["detach"])
             stack.enter_context(ending_with(local.end))
             local.start_coordinator()
-        found = source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
-        values = fixing.chosen(found.definition, fixed)
-        if local is not None:
             address = local.wait_for_coordinator()
-        assert address is not None
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, slots=1, name=chosen["agent"])
@@ -62,8 +59,6 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
 
 def start(client: Client, found: Source, values: dict[str, Any], chosen: dict[str, Any]) -> Row:
     """Push the commit and create the job."""
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
     source.push(found, client.url, client.address.key)
     limits = {"max_epochs": chosen["max_epochs"], "max_time_s": chosen["max_time"], "agent": chosen["agent"]}
     row: Row = client.create("/jobs", {**body(found), "values": values, **limits})
@@ -132,23 +127,18 @@ def verdict(job: Row) -> list[str]:
     if kpi is None:
         lines.append("KPI: none. An optimization needs one: job.create_channel(name, kpi=True).")
     else:
+        direction = "maximize" if kpi["maximize"] else "minimize"
         last = wording.number(job.get("kpi_last"))
-        lines.append(f"KPI: {kpi['name']}, {_direction(kpi)}, {_points(kpi)}, last {last}")
+        lines.append(f"KPI: {kpi['name']}, {direction}, {_points(kpi)}, last {last}")
     others = [f"{channel['name']} ({_points(channel)})" for channel in channels if channel is not kpi]
     lines += [f"other channels: {', '.join(others)}"] if others else []
     lines.append(_progress(job))
     return lines
 
 
-def _direction(channel: Row) -> str:
-    """How the channel's KPI is compared; AETROS's default, and ours, is to minimize."""
-    direction = channel.get("direction")
-    return str(direction or ("maximize" if channel.get("maximize") else "minimize"))
-
-
 def _points(channel: Row) -> str:
-    count = channel.get("points", channel.get("count"))
-    return "points arrived" if count is None else f"{count} point{'' if count == 1 else 's'}"
+    count = channel["points"]
+    return f"{count} point{'' if count == 1 else 's'}"
 
 
 def _progress(job: Row) -> str:

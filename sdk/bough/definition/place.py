@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     At = Tuple[Union[str, int], ...]
     Lines = Dict[At, int]
 
+MOST_NAMES = 20  # listed in one sentence
+
 
 class Place:
     """One position in the definition: a path of keys and indexes from the top.
@@ -43,7 +45,7 @@ class Place:
 
     def error(self, what: str, do: str = "") -> DefinitionError:
         """Return (not raise) the error that says `what` is wrong here, and what to `do`."""
-        return DefinitionError(what, do, path=self.file, line=self.line)
+        return DefinitionError(one_line(what), one_line(do), path=self.file, line=self.line)
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -51,7 +53,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     import difflib
 
     known = list(known)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if close:
         return close[0]
     tails = [candidate for candidate in known if candidate.rsplit(".", 1)[-1] == str(name).rsplit(".", 1)[-1]]
@@ -66,7 +68,8 @@ def did_you_mean(name: object, known: Iterable[str], kind: str = "Known") -> str
         return "Did you mean " + near + "?"
     if not known:
         return "There are none."
-    return kind + ": " + ", ".join(known) + "."
+    shortened = [*known[:MOST_NAMES], "…"] if len(known) > MOST_NAMES else known
+    return kind + ": " + ", ".join(shortened) + "."
 
 
 def check_keys(mapping: Dict[str, Any], known: Iterable[str], place: Place, where: str) -> None:
@@ -95,6 +98,11 @@ def as_mapping(value: object, place: Place, where: str) -> Dict[str, Any]:
     return value
 
 
+def one_line(text: str) -> str:
+    """Return `text` with line ends and control characters as blanks: an error is one sentence on one line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def shown(value: object) -> str:
     """Return a value as a user wrote it, for a sentence; long ones are cut."""
     if value is None:
@@ -105,7 +113,7 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = value if isinstance(value, str) else repr(value)
+    text = one_line(value) if isinstance(value, str) else repr(value)
     if text == "":
         return "empty"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,7 +1,7 @@
 """Live changes for browsers: server-sent events from the broker.
 
-A stream begins with ``hello`` once it is subscribed, so that what a client loads after it misses nothing. It ends
-when the coordinator stops; the browser then connects again by itself.
+A stream begins with the broker's ``hello`` once it is subscribed, so that what a client loads after it misses
+nothing. It ends when the coordinator stops; the browser then connects again by itself.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ async def stream(
     stopped = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(changes))
     try:
-        await asyncio.sleep(0)  # the subscription begins when it is first asked
-        yield message(None, "hello", {})
         while not stopped.done():
             done, _ = await asyncio.wait((coming, stopped), timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
             if coming in done:
@@ -74,7 +72,6 @@ async def stream(
         await changes.aclose()  # type: ignore[attr-defined]
 
 
-def message(number: int | None, event: str, data: Any) -> bytes:
+def message(number: int, event: str, data: Any) -> bytes:
     """Return one event; JSON never holds a line break, so its data is one line."""
-    head = b"" if number is None else b"id: %d\n" % number
-    return head + b"event: %s\ndata: %s\n\n" % (event.encode(), msgspec.json.encode(data))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, event.encode(), msgspec.json.encode(data))

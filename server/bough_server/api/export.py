@@ -17,12 +17,19 @@ from starlette.responses import StreamingResponse
 from bough_server.api.parts import TheCoordinator
 from bough_server.api.security import READING
 from bough_server.archive.records import finite
+from bough_server.service import export
 from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
 Format = Literal["csv", "jsonl"]
 
+_TIMES = ("created", "started", "ended")
+_JOB_WORDS = """
+number id:job_id state end_reason kpi kpi_last kpi_best kpi_best_x epochs created_at:created started_at:started
+ended_at:ended duration_s exit_code attempt:attempts agent commit record message
+"""
+_JOB_COLUMNS = {name: column or name for name, _, column in (word.partition(":") for word in _JOB_WORDS.split())}
 _TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 _SPECIAL = frozenset(',"\r\n')
 _BLOCK = 64 * 1024  # characters that are gathered before they are sent
@@ -43,6 +50,41 @@ async def optimization(
     make = found.point_export if points else found.trial_export
     columns, rows = await make(known, all_attempts)
     return _file(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
+
+
+@router.get("/jobs/{job_id}/export")
+async def job(
+    found: TheCoordinator,
+    key: Reading,
+    job_id: str,
+    format: Format = "csv",
+    points: bool = False,
+    all_attempts: bool = False,
+) -> Response:
+    """Return one job as a row, or every point of it."""
+    known = await found.job(job_id)
+    if not points:
+        row = job_row(known)
+        return _file(f"{known['id']}-job", format, list(row), [row])
+    newest = known["attempt"]
+    attempts = range(1 if all_attempts else max(1, newest), newest + 1)
+    runs = [(known["id"], known["number"], attempt) for attempt in attempts]
+    rows = export.point_rows_of(found.store.read_sync, runs)
+    return _file(f"{known['id']}-points", format, export.POINT_COLUMNS, rows)
+
+
+def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as one flat row; values are ``p.<path>``, last ones ``channel.<name>``, infos ``info.<name>``."""
+    row = {column: _number_again(job.get(name)) for name, column in _JOB_COLUMNS.items()}
+    row.update({name: export.iso(row[name]) for name in _TIMES})
+    for prefix, part in (("p.", "values"), ("channel.", "last"), ("info.", "infos")):
+        row.update({prefix + name: _number_again(value) for name, value in (job.get(part) or {}).items()})
+    return row
+
+
+def _number_again(value: Any) -> Any:
+    """Return a float for the texts that stand for numbers which are not finite in JSON."""
+    return float(value) if value in ("nan", "inf", "-inf") else value
 
 
 def _file(name: str, format: Format, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Response:

@@ -48,7 +48,9 @@ class GitApp:
         path = scope["path"].removeprefix("/git")
         asked = parse(scope["method"], path, scope["query_string"].decode("latin-1"))
         if asked is None:
-            raise NotFound("this is no address of git's smart protocol.", "Clone <coordinator>/git/<owner>/<model>.git.")
+            raise NotFound(
+                "this is no address of git's smart protocol.", "Clone <coordinator>/git/<owner>/<model>.git."
+            )
         check(key, asked)
         await self._backend.serve(asked, headers, key.id, receive, send)
 

@@ -25,7 +25,7 @@ _POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _WITHOUT = (
-    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>bough</title><p>This coordinator was installed "
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>bough</title><p>This coordinator was installed '
     "without its page. Install it again without BOUGH_SKIP_WEB to have it: pip install --force-reinstall "
     "'bough[server]'. Everything else works: see bough --help.</p></html>"
 )

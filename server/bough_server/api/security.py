@@ -117,7 +117,9 @@ class Sessions:
         """
         key_id, until = self._links.pop(code, ("", 0.0))
         if until <= self._now():
-            raise Denied("this link was used or is older than 10 minutes.", "Get a fresh one: bough up, or bough login.")
+            raise Denied(
+                "this link was used or is older than 10 minutes.", "Get a fresh one: bough up, or bough login."
+            )
         content = f"{key_id}.{int(self._now() + SESSION_S)}"
         return f"{content}.{self._sign(content)}"
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from sqlalchemy import Connection
 
 from bough.errors import BoughError
 from bough_server.archive import assembly, commits
@@ -128,7 +131,7 @@ class Archivist:
         size = 0
         while jobs and size < _BATCH_BYTES:
             job, *jobs = jobs
-            made[job["id"]] = await self._store.read(lambda tx, job=job: assembly.job_record(tx, job))
+            made[job["id"]] = await self._store.read(functools.partial(assembly.job_record, job=job))
             size += sum(len(content) for content in made[job["id"]].files.values())
         return made, jobs
 
@@ -143,7 +146,7 @@ class Archivist:
             self._refused.update(made)
             log.error("no record of job %s: %s", next(iter(made)), error)
             return
-        await self._store.write(lambda tx: [reads.set_record(tx, id, record.ref) for id, record in made.items()])
+        await self._store.write(functools.partial(_note, made=made))
 
     async def _write_optimization(self, optimization_id: str, model: str, ended_at: float) -> None:
         record = await self._store.read(lambda tx: assembly.optimization_record(tx, optimization_id))
@@ -153,6 +156,11 @@ class Archivist:
         except commits.GitFailed as error:
             log.error("no record of optimization %s: %s", optimization_id, error)
         self._optimizations[optimization_id] = ended_at
+
+
+def _note(tx: Connection, made: Mapping[str, RecordData]) -> None:
+    for job_id, record in made.items():
+        reads.set_record(tx, job_id, record.ref)
 
 
 def _by_model(jobs: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -27,18 +27,23 @@ HEAD_BYTES = 256 * 1024  # of the log
 TAIL_BYTES = 768 * 1024
 _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # infos that describe the environment
 
-_JOB = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_JOB = _words(
     "id optimization number model revision state end_reason message commit folder max_epochs max_time_s kpi kpi_last "
     "kpi_best kpi_best_x epochs epochs_total created_at queued_at started_at ended_at duration_s exit_code attempt "
     "ask_number history_seq partial"
-).split()
-_ATTEMPT = "attempt state claimed_at started_at ended_at message".split()
-_OPTIMIZATION = (
+)
+_ATTEMPT = _words("attempt state claimed_at started_at ended_at message")
+_OPTIMIZATION = _words(
     "id model revision state reason created_at ended_at algorithm max_trials initial_random max_parallel max_epochs "
-    "max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen retry "
-    "stop_after grace_s term_s commit folder commands working_dir priority searched warnings versions"
-).split()
-_TRIAL = "id number state end_reason ask_number history_seq values kpi record".split()
+    "max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen "
+    "retry stop_after grace_s term_s commit folder commands working_dir priority searched warnings versions"
+)
+_TRIAL = _words("id number state end_reason ask_number history_seq values kpi record")
 
 
 def job_record(tx: Connection, job: Mapping[str, Any]) -> RecordData:
@@ -134,7 +139,7 @@ def _environment(
 def _spaces(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
     table = schema.space_versions
     found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.version)
-    return [_pick(row, ("version", "space", "fixed")) for row in tx.execute(found).mappings()]
+    return [_pick(dict(row), ("version", "space", "fixed")) for row in tx.execute(found).mappings()]
 
 
 def _channels(tx: Connection, job_id: str, attempt: int) -> Iterator[tuple[str, bytes]]:

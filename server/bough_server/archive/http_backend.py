@@ -102,15 +102,14 @@ class HttpBackend:
             Unavailable: git could not be started, or died before it answered.
         """
         path = await asyncio.to_thread(self.repositories.ensure, asked.model)
-        async with self._free:
-            async with self._process(asked, headers, user) as process:
-                feeding = asyncio.create_task(_feed(process, receive))
-                try:
-                    await _answer(process, send)
-                finally:
-                    feeding.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await feeding
+        async with self._free, self._process(asked, headers, user) as process:
+            feeding = asyncio.create_task(_feed(process, receive))
+            try:
+                await _answer(process, send)
+            finally:
+                feeding.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await feeding
         log.debug("%s of %s answered", asked.route, path)
 
     @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
 """What an ended job becomes in git: pure functions from plain data to a ``git fast-import`` stream.
 
-A record is a commit: the tree is the code that ran plus ``.bough/``, the parent is the commit of the code, the dates are
-the end of the job. The same data gives the same commit, so that writing a record twice is harmless.
+A record is a commit: the tree is the code that ran plus ``.bough/``, the parent is the commit of the code, the dates
+are the end of the job. The same data gives the same commit, so that writing a record twice is harmless.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Keys: made, shown once, checked, revoked.
 
 A token is ``bough_<kind>_<id>_<secret>_<checksum>``: the id finds the row, the secret is 256 random bits, and the
-checksum tells a mistyped token without asking the store. The store holds the SHA-256 of the token, which is enough for a
-random secret of that size; nobody can read a token out of it.
+checksum tells a mistyped token without asking the store. The store holds the SHA-256 of the token, which is enough for
+a random secret of that size; nobody can read a token out of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CACHE_S = 5.0
 _CACHED = 1000
 _USED_EVERY_S = 60.0  # how exactly the time of the last use is kept
 _NO_DIGEST = hashlib.sha256(b"no such key").hexdigest()
-_UNKNOWN = ("the key is not known, was revoked or has expired.", "Use another one; an admin makes it: bough key create.")
+_UNKNOWN = ("the key is not known, was revoked or has expired.", "Use another one: bough key create makes it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Keys:
             "created_at": now,
             "expires_at": None if expires_s is None else now + expires_s,
         }
-        await self._store.write(lambda tx: tx.execute(insert(schema.keys), row) and None)
+        await self._store.write(lambda tx: tx.execute(insert(schema.keys), row).rowcount)
         return key, token
 
     async def verify(self, token: str) -> Key:
@@ -175,7 +175,7 @@ class Keys:
         self._known[row.id] = known
         if row.last_used_at is None or now - row.last_used_at >= _USED_EVERY_S:
             used = update(schema.keys).where(schema.keys.c.id == row.id).values(last_used_at=now)
-            await self._store.write(lambda tx: tx.execute(used) and None)
+            await self._store.write(lambda tx: tx.execute(used).rowcount)
         return known
 
     def _token(self, key: Key) -> str:
@@ -217,7 +217,7 @@ def read_secret(path: Path) -> str | None:
         return None
 
 
-def _check(name: str, scope: str, user: str) -> None:
+def _check(name: object, scope: object, user: object) -> None:
     if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
         raise UsageError("the name of a key has 1 to 100 printable characters.", "Give it one, such as the machine's.")
     if scope not in SCOPES:

@@ -31,6 +31,8 @@ def until(condition: Callable[[], object], within_s: float = DEADLINE_S) -> None
 class Attempt:
     """One attempt in a folder of its own."""
 
+    term_s = 20.0
+
     def __init__(self, folder: Path, argvs: Sequence[Sequence[str]], **changes: Any) -> None:
         self.folder = folder
         self.path = str(folder)
@@ -52,7 +54,7 @@ class Attempt:
             "env": env,
             "max_time_s": None,
             "grace_s": 20.0,
-            "term_s": 20.0,
+            "term_s": self.term_s,
             "log_limit": None,
             **changes,
         }
@@ -101,6 +103,10 @@ class Attempt:
         marked = [process.pid for process in processes.members(self.marker)]
         noted = [pid for pid in self.noted() if (row := processes.look(pid)) is not None and row.is_alive]
         return marked + noted
+
+    def is_gone(self) -> bool:
+        """Return whether nothing of it is alive."""
+        return not self.survivors()
 
 
 def await_event(spawner: Spawner, kind: str) -> Event:

@@ -33,7 +33,7 @@ def prepare(tmp_path: Path) -> Iterator[Prepare]:
     yield make
     try:
         for attempt in attempts:
-            until(lambda attempt=attempt: not attempt.survivors(), within_s=5)
+            until(attempt.is_gone, within_s=5)
     finally:
         for attempt in attempts:
             ladder.sweep(attempt.marker)

@@ -70,9 +70,7 @@ def test_a_channel_is_a_table_of_its_points() -> None:
     assert text == b'x,time,loss,note,overrun\n1,5.25,0.5,"a,b",0\n2,6,nan,"say ""x""",1\n'
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "A-1", "x.y_z", "0" * 64], ids=["short", "dash", "dot", "long"]
-)
+@pytest.mark.parametrize("name", ["a", "A-1", "x.y_z", "0" * 64], ids=["short", "dash", "dot", "long"])
 def test_a_plain_name_may_be_a_folder(name: str) -> None:
     assert is_name(name)
 

@@ -1,6 +1,7 @@
 """A coordinator's answers, recorded in the protocol's shapes: enough to draw every view of the page without one.
 
-Serves the real files of the page under the real Content-Security-Policy. `python -m tests.unit.web.recorded` shows it on a port.
+Serves the real files of the page under the real Content-Security-Policy.
+To look at it: python -m tests.unit.web.recorded
 """
 
 from __future__ import annotations
@@ -52,11 +53,16 @@ class World:
         self.jobs = [self._job(rng, number, number > count - running) for number in range(1, count + 1)]
         self.why: list[str] = []
         self.logged_in = True
-        self.agents: list[Json] = (
-            [{"id": "a1", "name": "gpu1", "slots": 2, "state": "ONLINE", "running": 2, "host": "gpu1.lab", "version": "0.1.0"}]
-            if count
-            else []
-        )
+        agent = {
+            "id": "a1",
+            "name": "gpu1",
+            "slots": 2,
+            "online": True,
+            "drain": False,
+            "running": 2,
+            "host": "gpu1.lab",
+        }
+        self.agents: list[Json] = [{**agent, "version": "0.1.0", "seen_at": STARTED + 90}] if count else []
 
     def _job(self, rng: random.Random, number: int, running: bool) -> Json:
         job_id = f"k{number:02d}f9a2bq"
@@ -68,35 +74,101 @@ class World:
         self.points[job_id] = ys
         state = "RUNNING" if running else "FAILED" if failed else "DONE"
         return {
-            "id": job_id, "optimization": "p7tq2m4x", "number": number, "model": "me/digits", "state": state,
-            "end_reason": None if running else "error" if failed else "max_epochs", "message": "exit code 1: <b>boom</b>" if failed else None,
-            "values": values, "kpi": None if running or failed else ys[-1], "kpi_last": ys[-1], "kpi_best": max(ys), "kpi_best_x": 1 + ys.index(max(ys)),
-            "epochs": len(ys), "epochs_total": 30, "created_at": STARTED + number, "started_at": STARTED + 4 * number,
-            "ended_at": None if running else STARTED + 4 * number + 7.5, "duration_s": None if running else 7.5, "exit_code": None if running else int(failed),
-            "attempt": 1, "attempts": 1, "agent": "gpu1", "commit": "3f9a12c0" * 5, "record": None, "unreachable": number == 23, "partial": False,
-            "status": None, "last": {"accuracy": ys[-1]},
-        }  # fmt: skip
+            "id": job_id,
+            "optimization": "p7tq2m4x",
+            "number": number,
+            "model": "me/digits",
+            "state": state,
+            "end_reason": None if running else "error" if failed else "max_epochs",
+            "message": "exit code 1: <b>boom</b>" if failed else None,
+            "values": values,
+            "kpi": None if running or failed else ys[-1],
+            "kpi_last": ys[-1],
+            "kpi_best": max(ys),
+            "kpi_best_x": 1 + ys.index(max(ys)),
+            "epochs": len(ys),
+            "epochs_total": 30,
+            "created_at": STARTED + number,
+            "started_at": STARTED + 4 * number,
+            "ended_at": None if running else STARTED + 4 * number + 7.5,
+            "duration_s": None if running else 7.5,
+            "exit_code": None if running else int(failed),
+            "attempt": 1,
+            "attempts": 1,
+            "agent": "gpu1",
+            "commit": "3f9a12c0" * 5,
+            "record": None,
+            "unreachable": number == 23,
+            "partial": False,
+            "status": None,
+            "last": {"accuracy": ys[-1]},
+        }
 
     def optimization(self) -> Json:
         states = [job["state"] for job in self.jobs]
         ended = [job for job in self.jobs if job["kpi"] is not None]
         return {
-            "id": "p7tq2m4x", "model": "me/digits", "state": "RUNNING", "reason": None, "created_at": STARTED, "ended_at": None, "algorithm": "tpe",
-            "max_trials": 30, "initial_random": 8, "max_parallel": 2, "max_epochs": 12, "max_time_s": 120.0, "seed": 1, "agents": None,
-            "commit": "3f9a12c0" * 5, "folder": "examples/digits", "source": {"url": None, "branch": "main", "dirty": False},
-            "kpi": {"channel": "accuracy", "direction": "maximize", "reduce": "last"}, "counts": {state: states.count(state) for state in set(states)},
-            "finished": sum(state != "RUNNING" for state in states), "best": max(ended, key=lambda job: job["kpi"]) if ended else None,
-            "space": ["activation", "batch_size", "optimizer", "optimizer.adam.lr", "optimizer.sgd.lr"], "repository": "/git/me/digits.git", "warnings": [],
-        }  # fmt: skip
+            "id": "p7tq2m4x",
+            "model": "me/digits",
+            "state": "RUNNING",
+            "reason": None,
+            "created_at": STARTED,
+            "ended_at": None,
+            "algorithm": "tpe",
+            "max_trials": 30,
+            "initial_random": 8,
+            "max_parallel": 2,
+            "max_epochs": 12,
+            "max_time_s": 120.0,
+            "seed": 1,
+            "agents": None,
+            "commit": "3f9a12c0" * 5,
+            "folder": "examples/digits",
+            "source": {"url": None, "branch": "main", "dirty": False},
+            "kpi": {"channel": "accuracy", "direction": "maximize", "reduce": "last"},
+            "counts": {state: states.count(state) for state in set(states)},
+            "finished": sum(state != "RUNNING" for state in states),
+            "best": max(ended, key=lambda job: job["kpi"]) if ended else None,
+            "space": ["activation", "batch_size", "optimizer", "optimizer.adam.lr", "optimizer.sgd.lr"],
+            "repository": "/git/me/digits.git",
+            "warnings": [],
+        }
 
     def channels(self, job_id: str) -> list[Json]:
         ys = self.points[job_id]
         xs = list(range(1, len(ys) + 1))
         ts = [STARTED + x for x in xs]
-        accuracy = {"name": "accuracy", "traces": ["accuracy"], "type": "number", "kpi": True, "main": True, "x": xs, "y": [ys], "t": ts, "overrun": None}
+        accuracy = {
+            "name": "accuracy",
+            "traces": ["accuracy"],
+            "type": "number",
+            "kpi": True,
+            "main": True,
+            "x": xs,
+            "y": [ys],
+            "t": ts,
+            "overrun": None,
+        }
         loss = [1 - y for y in ys]
-        both = {"name": "loss", "traces": ["training", "validation"], "type": "number", "kpi": False, "main": False, "x": xs, "t": ts}
-        note = {"name": "note", "traces": ["note"], "type": "text", "kpi": False, "main": False, "x": [1], "y": [["warm <i>start</i>"]], "t": ts[:1]}
+        both = {
+            "name": "loss",
+            "traces": ["training", "validation"],
+            "type": "number",
+            "kpi": False,
+            "main": False,
+            "x": xs,
+            "t": ts,
+        }
+        note = {
+            "name": "note",
+            "traces": ["note"],
+            "type": "text",
+            "kpi": False,
+            "main": False,
+            "x": [1],
+            "y": [["warm <i>start</i>"]],
+            "t": ts[:1],
+        }
         return [accuracy, {**both, "y": [loss, ["nan", *loss[1:]]], "overrun": 10}, {**note, "overrun": None}]
 
     def answer(self, path: str, fields: dict[str, list[str]]) -> Any:
@@ -112,7 +184,12 @@ class World:
             if what == "points" and job_id in self.points:
                 return {"channels": self.channels(job_id)}
             return next((job for job in self.jobs if job["id"] == job_id), None)
-        return {"/agents": {"rows": self.agents, "total": len(self.agents)}, "/why": {"reasons": self.why}, "/health": {"ok": True}}.get(path)
+        return {
+            "/agents": {"rows": self.agents, "total": len(self.agents)},
+            "/why": {"reasons": self.why},
+            "/health": {"ok": True},
+            "/me": {"scope": "user"},
+        }.get(path)
 
     def _trials(self, fields: dict[str, list[str]]) -> Json:
         def one(name: str, default: str) -> str:
@@ -120,7 +197,10 @@ class World:
 
         rows = [job for job in self.jobs if one("state", job["state"]) == job["state"]]
         sort = one("sort", "number")
-        rows.sort(key=lambda job: (job.get(sort) is not None, job.get(sort) or 0), reverse=one("descending", "false") == "true")
+        rows.sort(
+            key=lambda job: (job.get(sort) is not None, job.get(sort) or 0),
+            reverse=one("descending", "false") == "true",
+        )
         offset = int(one("offset", "0"))
         return {"rows": rows[offset : offset + int(one("limit", "100"))], "total": len(rows)}
 
@@ -154,7 +234,9 @@ class Recorded:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.hang_up()
         self._server.shutdown()
         self._server.server_close()
@@ -178,7 +260,9 @@ class Recorded:
 
     def _file(self, request: BaseHTTPRequestHandler, path: Path) -> None:
         found = path.is_file()
-        self._send(request, 200 if found else 404, TYPES.get(path.suffix, "text/plain"), path.read_bytes() if found else b"")
+        self._send(
+            request, 200 if found else 404, TYPES.get(path.suffix, "text/plain"), path.read_bytes() if found else b""
+        )
 
     def _api(self, request: BaseHTTPRequestHandler, path: str, fields: dict[str, list[str]]) -> None:
         if not self.world.logged_in:
@@ -192,7 +276,11 @@ class Recorded:
             self._send_json(request, 200, {**self.world.optimization(), "state": "PAUSED"})
         else:
             reply = self.world.answer(path, fields)
-            missing = {"error": "not_found", "detail": f"There is no {path}.", "remedy": "bough optimization ls lists what there is."}
+            missing = {
+                "error": "not_found",
+                "detail": f"There is no {path}.",
+                "remedy": "bough optimization ls lists what there is.",
+            }
             self._send_json(request, 404 if reply is None else 200, missing if reply is None else reply)
 
     def _stream(self, request: BaseHTTPRequestHandler) -> None:
@@ -213,7 +301,14 @@ class Recorded:
     def _send_json(self, request: BaseHTTPRequestHandler, status: int, reply: Any) -> None:
         self._send(request, status, "application/json", json.dumps(reply).encode())
 
-    def _send(self, request: BaseHTTPRequestHandler, status: int, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        kind: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         request.send_response(status)
         request.send_header("Content-Type", f"{kind}; charset=utf-8")
         request.send_header("Content-Length", str(len(body)))

@@ -74,7 +74,7 @@ export function channelChart(channel) {
   const cut = channel.overrun ?? channel.x.length;
   return (colours) => ({
     ...base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] }),
-    legend: channel.traces.length > 1 ? { right: 8, top: 0, textStyle: { color: colours.text } } : undefined,
+    legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
     series: channel.traces.flatMap((trace, k) => {
       const pairs = channel.x.map((x, i) => [plain(x), plain(channel.y[k][i])]);
       const line = {

@@ -27,13 +27,14 @@ export function duration(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")} ${unit}`;
 }
 
-/** A moment, by the reader's clock: the time today, else the date too. */
+/** A moment, by the reader's clock: the time today, else the day and the time. */
 export function moment(epoch, now = Date.now()) {
   if (epoch === null || epoch === undefined) return NONE;
   const then = new Date(epoch * 1000);
-  const today = new Date(now).toDateString() === then.toDateString();
-  const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  return today ? time : `${then.toLocaleDateString()} ${time}`;
+  const two = (part) => String(part).padStart(2, "0");
+  const clock = `${two(then.getHours())}:${two(then.getMinutes())}`;
+  if (new Date(now).toDateString() === then.toDateString()) return `${clock}:${two(then.getSeconds())}`;
+  return `${then.getFullYear()}-${two(then.getMonth() + 1)}-${two(then.getDate())} ${clock}`;
 }
 
 /** "3 running", "1 running": counts with a word, the zero ones left out. */

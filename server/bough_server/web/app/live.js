@@ -8,43 +8,63 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { eventsUrl, get } from "./api.js";
 
+/** The events of the protocol, besides `hello` and `reload`. */
 const KINDS = ["optimization", "job", "points", "log", "agent"];
-const RETRY_MS = 2000;
+const RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 15000;
 const SILENCE_MS = 40000; // a stream may be dead and not know it: then the coordinator is asked directly
 
-/** Open a stream; returns the function that closes it. `told(kind, data)`, `changed("live" | "behind")`. */
+/**
+ * Open a stream; returns the function that closes it.
+ *
+ * @param {string[]} topics
+ * @param {(kind: string, data: object | null) => void} told each event, `hello` first
+ * @param {(state: "live" | "behind" | "out") => void} changed "out": logged out, no use to try again
+ */
 export function listen(topics, told, changed) {
   let source = null;
   let timer = null;
+  let wait = RETRY_MS;
   let heard = Date.now();
 
   function open() {
+    let greeted = false;
     source = new EventSource(eventsUrl(topics));
     source.addEventListener("hello", () => {
       heard = Date.now();
+      if (greeted) return;
+      greeted = true;
+      wait = RETRY_MS;
       changed("live");
       told("hello", null);
     });
+    source.addEventListener("reload", () => told("hello", null)); // we were too slow, and events were dropped
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => {
         heard = Date.now();
         told(kind, JSON.parse(event.data));
       });
     }
-    source.onerror = again;
+    source.onerror = broken;
   }
 
-  function again() {
+  function broken() {
     source.close(); // the browser's own retry gives up after an answer like 503: ours does not
     changed("behind");
     clearTimeout(timer);
-    timer = setTimeout(open, RETRY_MS);
+    timer = setTimeout(again, wait);
+    wait = Math.min(2 * wait, LONGEST_RETRY_MS);
+  }
+
+  /** A stream does not say why it broke: ask, so that a browser that is logged out does not knock for ever. */
+  function again() {
+    get("/me").then(open, (failure) => (failure.status === 401 ? changed("out") : broken()));
   }
 
   const watch = setInterval(() => {
     if (Date.now() - heard < SILENCE_MS) return;
     heard = Date.now();
-    get("/health").catch(again);
+    get("/health").catch(broken);
   }, SILENCE_MS / 4);
 
   open();
@@ -61,7 +81,7 @@ export function listen(topics, told, changed) {
  * @param {string[]} topics what to listen to
  * @param {() => Promise<void>} load reads everything anew; called at each connection
  * @param {(kind: string, data: object) => void} told called for each event after that
- * @returns {{state: "connecting" | "live" | "behind", failure: Failure | null}}
+ * @returns {{state: "connecting" | "live" | "behind" | "out", failure: Failure | null}}
  */
 export function useLive(topics, load, told) {
   const [state, setState] = useState("connecting");
@@ -72,11 +92,13 @@ export function useLive(topics, load, told) {
 
   useEffect(() => {
     const reload = () => latest.current.load().then(() => setFailure(null), setFailure);
-    reload();
     return listen(
       key.split(" "),
       (kind, data) => (kind === "hello" ? reload() : latest.current.told(kind, data)),
-      setState,
+      (now) => {
+        setState(now);
+        if (now !== "live") reload(); // says what is the matter
+      },
     );
   }, [key]);
   return { state, failure };

@@ -17,7 +17,7 @@ function route() {
   return { name: VIEWS[name] ? name : "optimizations", view: id ? one : many, id, fields: Object.fromEntries(new URLSearchParams(fields)) };
 }
 
-const SAID = { connecting: "connecting …", live: "live", behind: "behind: connecting again …" };
+const SAID = { connecting: "connecting …", live: "live", behind: "behind: connecting again …", out: "logged out" };
 
 function Page() {
   const [at, go] = useState(route);

@@ -26,14 +26,17 @@ export function Agents({ tell }) {
     ${agents && agents.length > 0 ? html`<${Table} agents=${agents} />` : null}`;
 }
 
-export const rowsOf = (reply) => (Array.isArray(reply) ? reply : reply.rows);
+/** The agents of a reply. */
+export const rowsOf = (reply) => (Array.isArray(reply) ? reply : reply.rows || reply.agents || []);
+
+const stateOf = (agent) => (!agent.online ? "SILENT" : agent.drain ? "DRAINING" : "ONLINE");
 
 function NoAgent() {
   return html`<${Empty} title="No agent yet">
     <p>An agent runs the trials of a machine. On this one, <code>bough up</code> starts one beside the coordinator. On another:</p>
     <pre><code>pip install ${location.origin}/wheel/…   # the address is listed at ${location.origin}/wheel/
 bough agent server --coordinator ${location.origin} --secure-key KEY</code></pre>
-    <p>A key for agents: <code>bough key create --scope agent</code></p>
+    <p>A key for agents: <code>bough key create --scope agent NAME</code></p>
   <//>`;
 }
 
@@ -42,11 +45,11 @@ function Table({ agents }) {
     <thead><tr><th>name</th><th>state</th><th class="n">slots</th><th class="n">running</th><th>host</th><th>last heard</th><th>version</th></tr></thead>
     <tbody>${agents.map((agent) => html`<tr key=${agent.id}>
       <td>${agent.name}</td>
-      <td>${agent.state ? html`<${State} of=${agent.state} />` : "–"}</td>
+      <td><${State} of=${stateOf(agent)} /></td>
       <td class="n">${number(agent.slots)}</td>
-      <td class="n">${number(Array.isArray(agent.running) ? agent.running.length : agent.running)}</td>
+      <td class="n">${number(agent.running)}</td>
       <td>${agent.host || "–"}</td>
-      <td>${moment(agent.heard_at ?? agent.last_seen_at)}</td>
+      <td>${moment(agent.seen_at)}</td>
       <td>${agent.version || "–"}</td>
     </tr>`)}</tbody></table></div>`;
 }

@@ -44,11 +44,12 @@ export function Optimizations({ fields, tell }) {
 }
 
 function Machines({ agents }) {
-  if (agents.length === 0) return html`No agent is connected. <a href="#/agents">How to start one</a>`;
-  const slots = agents.reduce((sum, agent) => sum + (agent.slots || 0), 0);
-  return html`<a href="#/agents">${agents.length} ${agents.length === 1 ? "agent" : "agents"}</a> with ${slots} ${slots === 1 ? "slot" : "slots"}: ${agents
-    .map((agent) => agent.name)
-    .join(", ")}`;
+  const there = agents.filter((agent) => agent.online);
+  if (there.length === 0) return html`No agent is connected. <a href="#/agents">How to start one</a>`;
+  const slots = there.reduce((sum, agent) => sum + agent.slots, 0);
+  const running = there.reduce((sum, agent) => sum + agent.running, 0);
+  return html`<a href="#/agents">${there.length} ${there.length === 1 ? "agent" : "agents"}</a>: ${there.map((agent) => agent.name).join(", ")}; ${running} of
+    ${" "}${slots} ${slots === 1 ? "slot" : "slots"} busy`;
 }
 
 function NoOptimization() {
