@@ -73,9 +73,9 @@ class Channel:
     def _values(self, y: object) -> list[object]:
         if isinstance(y, (list, tuple)):
             return list(y)
-        tolist = getattr(y, "tolist", None)
-        if callable(tolist) and getattr(y, "ndim", 0):  # an array or tensor with one number per trace
-            return list(tolist())
+        if getattr(y, "ndim", None):  # an array or tensor, one number per trace; a scalar of theirs has ndim 0
+            listed: list[object] = getattr(y, "tolist", lambda: [y])()
+            return listed
         return [y]
 
     def _value(self, value: object) -> str:

@@ -101,21 +101,18 @@ class Control:
         time.sleep(0)  # here the handler runs, at the latest
 
     def _ask(self) -> bool:
-        """Create control/limit. An existing one is as good: another rank was first."""
+        """Put control/limit there, whole: the signal may come before this call has returned."""
         if self._limit is None:
             return False
-        try:
-            handle = os.open(self._limit, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        if os.path.exists(self._limit):  # another rank was first
             return True
+        temporary = self._limit + "." + str(os.getpid())
+        try:
+            with open(temporary, "w", encoding="ascii") as file:
+                file.write(_layout.MAX_EPOCHS)
+            os.replace(temporary, self._limit)  # over another rank's, should it be there by now: it says the same
         except OSError:
             return False
-        try:
-            os.write(handle, _layout.MAX_EPOCHS.encode())
-        except OSError:  # the file is there: that is the message
-            pass
-        finally:
-            os.close(handle)
         return True
 
     def _answered(self) -> bool:
