@@ -211,7 +211,9 @@ class _Daemon:
             return True
         if self._quit_at is not None:
             limit_s = FLUSH_S if self._config.on_term == "detach" else REQUEUE_S
-            said_all = self._said_goodbye and not self._mind.outbox and not self._is_asking
+            # A claim under way may bring grants, which must be given back.
+            has_more = self._mind.outbox or self._mind.held or self._claim_key is not None
+            said_all = not has_more or (self._said_goodbye and not self._mind.outbox and not self._is_asking)
             return now > self._quit_at + limit_s or (brain.is_finished(self._mind) and said_all)
         if brain.is_finished(self._mind):
             return not self._mind.outbox
