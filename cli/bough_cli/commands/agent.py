@@ -153,36 +153,35 @@ def _write_pid(folder: Path) -> None:
 @options.connected
 def status(client: Client, as_json: bool) -> None:
     """List the agents of the coordinator and what they do."""
-    told = client.get("/agents")
-    rows = told["rows"] if isinstance(told, dict) else told
+    rows = client.agents()
     if as_json:
         tables.show_json(rows)
         return
     now = time.time()
     cells = [
         [
-            str(row.get("name")),
-            str(row.get("state") or "-"),
-            f"{_running(row)}/{row.get('slots')}",
-            _ago(row, now),
-            str(row.get("host") or "-"),
-            str(row.get("version") or "-"),
-            str(row.get("id") or row.get("agent_id")),
+            row["name"],
+            _state(row),
+            f"{row['running']}/{row['slots']}",
+            _ago(row["seen_at"], now),
+            row.get("host") or "-",
+            row.get("version") or "-",
+            row["id"],
         ]
-        for row in sorted(rows, key=lambda row: str(row.get("name")))
+        for row in rows
     ]
     empty = f"No agent yet. Start one: bough agent server --coordinator {client.url} --secure-key KEY"
     tables.show_table(["NAME", "STATE", "JOBS#", "HEARD OF", "HOST", "VERSION", "ID"], cells, empty)
 
 
-def _running(row: dict[str, Any]) -> int:
-    running = row.get("running", 0)
-    return len(running) if isinstance(running, list) else int(running or 0)
+def _state(row: dict[str, Any]) -> str:
+    if not row["online"]:
+        return "offline"
+    return "draining" if row.get("drain") else "online"
 
 
-def _ago(row: dict[str, Any], now: float) -> str:
-    seen = row.get("seen_at", row.get("last_seen_at"))
-    return "-" if seen is None else f"{wording.duration(max(now - seen, 0.0))} ago"
+def _ago(seen_at: float | None, now: float) -> str:
+    return "-" if seen_at is None else f"{wording.duration(max(now - seen_at, 0.0))} ago"
 
 
 @command.command("drain")
@@ -191,13 +190,12 @@ def _ago(row: dict[str, Any], now: float) -> str:
 @options.connected
 def drain(client: Client, name: str, undo: bool) -> None:
     """Let an agent finish what it runs and take no more."""
-    told = client.get("/agents")
-    rows = told["rows"] if isinstance(told, dict) else told
-    found = [row for row in rows if name in (row.get("name"), row.get("id"), row.get("agent_id"))]
+    rows = client.agents()
+    found = [row for row in rows if name in (row["name"], row["id"])]
     if not found:
-        names = ", ".join(sorted(str(row.get("name")) for row in rows)) or "none"
+        names = ", ".join(row["name"] for row in rows) or "none"
         raise NotFound(f"there is no agent {name}.", f"Agents: {names}.")
-    client.post(f"/agents/{found[0].get('id') or found[0].get('agent_id')}/{'undrain' if undo else 'drain'}")
+    client.post(f"/agents/{found[0]['id']}/{'undrain' if undo else 'drain'}")
     click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
 
 
