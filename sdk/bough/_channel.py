@@ -110,7 +110,7 @@ def checked_name(name: object, what: str) -> str:
     """Return a name of a channel, trace or info.
 
     Raises:
-        UsageError: It is no text, empty, longer than 200 characters, or holds control characters.
+        UsageError: It is no text, empty, longer than 200 characters, or holds characters that cannot be printed.
     """
     if not isinstance(name, str) or not name.strip():
         raise UsageError("The name of a " + what + " is a text, got " + repr(name) + ".", "Give it one.")
@@ -120,7 +120,9 @@ def checked_name(name: object, what: str) -> str:
             "Use at most " + str(MAX_NAME) + ".",
         )
     if not name.isprintable():
-        raise UsageError("The name " + repr(name) + " of a " + what + " holds control characters.", "Leave them out.")
+        raise UsageError(
+            "The name " + repr(name) + " of a " + what + " holds characters that cannot be printed.", "Leave them out."
+        )
     return name
 
 
