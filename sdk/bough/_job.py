@@ -98,7 +98,7 @@ class Job:
         self._kpi: str | None = None
         self._epochs = "0"  # as the journal writes them
         self._total = "null"
-        self._limit = EpochLimit(_positive(facts.get("max_epochs")))
+        self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
         self._control = Control(attempt_dir)
         self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
         self._journal.begin()

@@ -23,14 +23,17 @@ class EpochLimit:
 
     Where the KPI comes before progress, the limit is taken in the progress call that reaches it, provided the KPI
     came since the previous one. Otherwise it is armed, and taken right after the next KPI point or in the next
-    progress call. A process without a KPI channel has nothing to wait for.
+    progress call. A process without a KPI channel has nothing to wait for, unless it is a follower: rank 1 must not
+    stop the job while rank 0 still computes the KPI of that epoch, so it waits for its own next progress call.
 
     Args:
         max_epochs: Epochs to run, None: without end.
+        is_follower: This process has a rank above 0 in a group of processes.
     """
 
-    def __init__(self, max_epochs: float | None) -> None:
+    def __init__(self, max_epochs: float | None, is_follower: bool = False) -> None:
         self.max_epochs = max_epochs
+        self.is_follower = is_follower
         self.has_kpi = False
         self._kpi_is_first: bool | None = None
         self._kpi_came = False
@@ -54,7 +57,8 @@ class EpochLimit:
             return True
         if not epochs >= self.max_epochs:  # also when it is NaN
             return False
-        if not self.has_kpi or (self._kpi_is_first and kpi_came):
+        has_nothing_to_wait_for = not self.has_kpi and not self.is_follower
+        if has_nothing_to_wait_for or (self._kpi_is_first and kpi_came):
             return True
         self._is_armed = True
         return False
