@@ -12,6 +12,7 @@ import contextlib
 import secrets
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
@@ -371,8 +372,7 @@ class Coordinator:
             if left <= 0 or not await self._asks.wait_for_answer(left):
                 return
             changes = Changes()
-            more = await self.store.write(lambda tx, changes=changes: message.grant(tx, changes))  # type: ignore[misc]
-            outcome.granted = more
+            outcome.granted = await self.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
             await self._commit(changes)
 
     async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -140,7 +139,7 @@ def _address(folder: Path, given: str | None) -> str:
 
 
 def _write_pid(folder: Path) -> None:
-    if is_running(folder):
+    if home.is_held(folder):
         return  # the daemon itself refuses with a sentence; the other's file stays
     import psutil
 
@@ -204,29 +203,12 @@ def drain(client: Client, name: str, undo: bool) -> None:
 @click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/agents/NAME.")
 def stop(name: str | None, folder: Path | None) -> None:
     """Stop the agents of this machine, or the one named."""
-    folders = [_folder(name or home.machine_name(), folder)] if name or folder else running_folders()
-    if not folders or not any(is_running(each) for each in folders):
+    folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
+    if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")
     for each in folders:
         end(each)
         click.echo(f"agent {each.name} has stopped")
-
-
-def running_folders() -> list[Path]:
-    """Return the folders under the home in which an agent runs."""
-    return [folder for folder in sorted((home.home() / "agents").glob("*")) if is_running(folder)]
-
-
-def is_running(folder: Path) -> bool:
-    """Tell whether an agent holds the folder: it keeps a lock as long as it lives."""
-    try:
-        with open(folder / "agent.lock", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def end(folder: Path) -> None:
@@ -247,7 +229,7 @@ def end(folder: Path) -> None:
         raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.") from None
     process.terminate()
     deadline = time.monotonic() + STOP_S
-    while is_running(folder):
+    while home.is_held(folder):
         if time.monotonic() > deadline:
             raise Unavailable(f"the agent in {folder} still ends its trials (pid {process.pid}).", "Wait, or kill it.")
         time.sleep(POLL_S)

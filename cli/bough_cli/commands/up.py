@@ -57,7 +57,7 @@ def _wait(local: Local) -> int:
 
 def _stop(coordinator: Address | None) -> int:
     """End the agents of this home, then its coordinator."""
-    folders = agent.running_folders()
+    folders = home.running_agents()
     if coordinator is None and not folders:
         raise NotFound("neither coordinator nor agent runs here.", "There is nothing to stop.")
     for folder in folders:
