@@ -12,6 +12,7 @@ import contextlib
 import secrets
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
@@ -138,12 +139,13 @@ class Coordinator:
         parts = slices(told, payload)
         row = await self.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
         presence = self._meet(row)
+        answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
         message = Message(row, told, parts, self._clock.now(), self._clock.monotonic(), self._dispatcher)
         outcome = await self.store.write(message.handle)
         self._fleet.renew(outcome.accepted, message.clock)
         await self._commit(outcome.changes)
-        await self._wait_for_asks(message, outcome)
+        await self._wait_for_asks(message, outcome, answers)
         self._fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
         await self._save_heartbeat(agent_id, presence, told.usage)
@@ -361,18 +363,18 @@ class Coordinator:
             self.on_ended()
         self._news.tell(changes)
 
-    async def _wait_for_asks(self, message: Message, outcome: Outcome) -> None:
+    async def _wait_for_asks(self, message: Message, outcome: Outcome, answers: int) -> None:
         """Give the optimizer a moment, so that an agent need not come twice for one trial."""
         deadline = self._clock.monotonic() + self.config.claim_wait_s
         while outcome.granted.unprepared and len(outcome.granted.claims) < message.header.free_slots:
             for optimization_id in outcome.granted.unprepared:
                 self._asks.wake(optimization_id)
             left = deadline - self._clock.monotonic()
-            if left <= 0 or not await self._asks.wait_for_answer(left):
+            if left <= 0 or not await self._asks.wait_for_answer(answers, left):
                 return
+            answers = self._asks.answers
             changes = Changes()
-            more = await self.store.write(lambda tx, changes=changes: message.grant(tx, changes))  # type: ignore[misc]
-            outcome.granted = more
+            outcome.granted = await self.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
             await self._commit(changes)
 
     async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:

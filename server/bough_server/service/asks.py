@@ -82,6 +82,7 @@ class Asks:
         self._awake: dict[str, None] = {}
         self._something = asyncio.Event()
         self._answered = asyncio.Condition()
+        self.answers = 0  # how many came so far: what one waits with must be read before one looks
 
     def prepared(self, optimization: Mapping[str, Any]) -> Prepared | None:
         """Return the answer that the next trial of ``optimization`` (its row) may take, if there is one."""
@@ -93,11 +94,11 @@ class Asks:
         self._awake[optimization_id] = None
         self._something.set()
 
-    async def wait_for_answer(self, timeout_s: float) -> bool:
-        """Wait until another answer is there; False after ``timeout_s``."""
+    async def wait_for_answer(self, seen: int, timeout_s: float) -> bool:
+        """Wait until there were more than ``seen`` answers (see `answers`); False after ``timeout_s``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s), self._answered:
-                await self._answered.wait()
+                await self._answered.wait_for(lambda: self.answers > seen)
                 return True
         return False
 
@@ -125,6 +126,7 @@ class Asks:
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
         async with self._answered:
+            self.answers += 1
             self._answered.notify_all()
         self.wake(optimization_id)
 

@@ -68,7 +68,9 @@ class Dispatcher:
     new_marker: Callable[[], str]
     patience_s: float
 
-    def grant(self, tx: Connection, asker: Asker, now: float, clock: float, changes: Changes) -> Granted:
+    def grant(
+        self, tx: Connection, asker: Asker, now: float, clock: float, changes: Changes, so_far: Granted | None = None
+    ) -> Granted:
         """Return the jobs that ``asker`` now holds by this claim key.
 
         Args:
@@ -77,9 +79,10 @@ class Dispatcher:
             now: Seconds since the epoch.
             clock: Monotonic seconds.
             changes: What changed is noted here.
+            so_far: What the same request was granted before it waited for the optimizer.
         """
-        granted = Granted(claims=self._already(tx, asker))
-        if granted.claims:
+        granted = Granted(claims=self._already(tx, asker) if so_far is None else list(so_far.claims))
+        if granted.claims and so_far is None:
             return granted
         busy = _busy(tx)
         for job in self._candidates(tx, asker, now, clock, granted, changes):

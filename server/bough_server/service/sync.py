@@ -132,14 +132,14 @@ class Message:
         reply |= {"acked": acked, "granted": granted.claims, "agent": drain}
         return Outcome(reply, granted, changes, accepted)
 
-    def grant(self, tx: Connection, changes: Changes) -> Granted:
-        """Return what the agent may claim, nothing if it does not ask."""
+    def grant(self, tx: Connection, changes: Changes, so_far: Granted | None = None) -> Granted:
+        """Return what the agent may claim, nothing if it does not ask; ``so_far`` is what it was granted already."""
         header = self.header
         if header.claim_key is None or header.free_slots <= 0 or self.agent["drain"]:
             return Granted()
         wanted = min(header.free_slots, self.agent["slots"])
         asker = Asker(self.agent["id"], self.agent["name"], self.agent["slots"], header.claim_key, wanted)
-        return self.dispatcher.grant(tx, asker, self.now, self.clock, changes)
+        return self.dispatcher.grant(tx, asker, self.now, self.clock, changes, so_far)
 
     # -- whose attempts -----------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def repository(tmp_path: Path, environ: dict[str, str]) -> Path:
 def coordinator(programs: Path, environ: dict[str, str]) -> Iterator[str]:
     """A coordinator of that environment; yields its address."""
     place = Path(environ["HOME"]) / ".bough" / "coordinator" / "coordinator.json"
-    command = [programs / "bough", "coordinator", "--port", "0"]
+    command: list[str | Path] = [programs / "bough", "coordinator", "--port", "0"]
     process = subprocess.Popen(
         command, env=environ, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -89,7 +89,7 @@ def test_the_wheel_alone_optimizes_where_no_python_is_on_the_path(
     programs: Path, environ: dict[str, str], repository: Path
 ) -> None:
     """`python train.py` is run by the environment's own Python, and finds the SDK."""
-    command = [programs / "bough", "optimize", repository]
+    command: list[str | Path] = [programs / "bough", "optimize", repository]
 
     done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True, timeout=240)
 

@@ -209,4 +209,7 @@ def test_a_document_behind_a_link_or_not_json_is_not_read(tmp_path: Path) -> Non
     (tmp_path / "text").write_text("nonsense")
 
     assert read_json(tmp_path, "real") == {"a": 1}
-    assert [read_json(tmp_path, name) for name in ("link", "text", "gone")] == [None, None, None]
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    assert [read_json(tmp_path, name) for name in ("link", "text", "gone", "folder", "pipe")] == [None] * 5

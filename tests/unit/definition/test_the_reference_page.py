@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from bough.definition import loads, model, settings, tree
 from bough.definition.expressions import SIGNATURES
 

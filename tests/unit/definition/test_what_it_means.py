@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bough.definition import Definition, Space, loads, parse, replace_templates
@@ -185,6 +185,10 @@ def test_a_decimal_override_of_a_decimal_parameter_may_be_written_whole() -> Non
     assert isinstance(value["n"], int)
 
 
+# A busy machine is no defect: no deadline.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def refusal(read: Callable[[Any], Definition], data: object) -> str:
     """Return the sentence that refuses `data`, "" where it is taken; any other error is the test's failure."""
     try:
@@ -194,6 +198,7 @@ def refusal(read: Callable[[Any], Definition], data: object) -> str:
     return ""
 
 
+@patient
 @given(st.text(alphabet="uniform(0,1)= '\"{}[]e-.\n#:&*!|>", max_size=60))
 def test_no_text_is_a_traceback(text: str) -> None:
     space = HEAD + "hyperparameters: {x: 0.5}\noptimization: {space: {x: " + text + "}}\n"
@@ -212,11 +217,13 @@ JSON = st.recursive(
 RAW = {"model": "a/b", "command": "x", "hyperparameters": {"a": 1.0}}
 
 
+@patient
 @given(st.sampled_from(["model", "command", "hyperparameters", "optimization", "env", "agents", "git", "output"]), JSON)
 def test_no_json_is_a_traceback(key: str, value: object) -> None:
     refusal(parse, {**RAW, key: value})
 
 
+@patient
 @given(
     st.dictionaries(st.sampled_from(["space", "kpi", "on_failure", "seed", "max_time", "algorithm"]), JSON, max_size=3),
     JSON,
@@ -226,6 +233,7 @@ def test_no_settings_are_a_traceback(section: dict[str, object], written: object
     refusal(parse, {**RAW, "optimization": {"space": {"a": written}}})
 
 
+@patient
 @given(JSON)
 def test_no_hyperparameter_is_a_traceback(spec: object) -> None:
     for kind in TYPES:

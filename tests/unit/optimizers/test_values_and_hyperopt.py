@@ -9,7 +9,7 @@ from typing import Any
 import hyperopt
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bough.definition import Definition, parse
@@ -53,7 +53,7 @@ def bounded(draw: st.DrawFn) -> tuple[Any, str]:
     return 0.5, f"{name}({low_float!r}, {high!r}" + (f", {draw(small(1e-2, 10))!r})" if name[0] == "q" else ")")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(bounded(), st.integers(0, 2**31 - 2))
 def test_samples_stay_within_what_the_expression_promises(case: tuple[Any, str], seed: int) -> None:
     default, written = case

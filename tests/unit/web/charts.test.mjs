@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bestSoFar, channelChart, curvesChart, kpiChart } from "../../../server/bough_server/web/app/charts.js";
+import { bestSoFar, channelChart, curvesChart, isMinimized, kpiChart } from "../../../server/bough_server/web/app/charts.js";
 
 const colours = { series: ["a", "b"], best: "green", accent: "blue" };
 const job = (number, kpi, state = "DONE") => ({ id: `k${number}`, number, kpi, state });
@@ -10,6 +10,14 @@ test("the best so far only ever gets better, in the direction of the KPI", () =>
 
   assert.deepEqual(bestSoFar(ended, false), [[1, 0.5], [2, 0.5], [3, 0.7]]);
   assert.deepEqual(bestSoFar(ended, true), [[1, 0.5], [2, 0.4], [3, 0.4]]);
+});
+
+test("where only the script declares the direction, the best trial tells it", () => {
+  const ended = [job(1, 0.5), job(2, 0.4), job(3, 0.7)];
+
+  assert.equal(isMinimized({ kpi: { direction: null }, best: ended[1] }, ended), true);
+  assert.equal(isMinimized({ kpi: { direction: null }, best: ended[2] }, ended), false);
+  assert.equal(isMinimized({ kpi: { direction: "minimize" }, best: null }, []), true);
 });
 
 test("the KPI chart shows ended trials with a finite KPI, by number", () => {
