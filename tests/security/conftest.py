@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.api.running import Running, running
-
 from bough_server.config import Config
+from tests.integration.api.running import Running, running
 
 
 @pytest.fixture(scope="module")

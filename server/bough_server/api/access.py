@@ -12,7 +12,7 @@ from bough_server.api.bodies import read_json
 from bough_server.api.parts import TheCoordinator, body_of
 from bough_server.api.replies import json_reply
 from bough_server.api.security import ADMINS, ANYONE, READING, SESSION_S, Access
-from bough_server.service.identity import Key
+from bough_server.service.identity import USER, Key
 
 router = APIRouter(tags=["access"])
 AsAdmin = Annotated[Key, Depends(ADMINS)]
@@ -48,9 +48,9 @@ async def listed(request: Request, key: AsAdmin) -> Response:
 async def create(request: Request, key: AsAdmin) -> Response:
     """Make a key; this answer is the only one that shows it."""
     body = await read_json(request)
-    made, token = await _access(request).keys.create(
-        body.get("name", ""), body.get("scope", ""), body.get("user") or ""
-    )
+    name, scope = body.get("name", ""), body.get("scope", "")
+    user = body.get("user") or (name if scope == USER else "")
+    made, token = await _access(request).keys.create(name, scope, user)
     shown = {"id": made.id, "name": made.name, "scope": made.scope, "user": made.user, "key": token}
     return json_reply(shown, 201)
 

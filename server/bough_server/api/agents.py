@@ -30,7 +30,8 @@ async def register(request: Request, found: TheCoordinator, key: AsAgent) -> Res
 @router.get("")
 async def listed(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENTS)]) -> Response:
     """List agents."""
-    return json_reply(await found.agents())
+    rows = await found.agents()
+    return json_reply({"rows": rows, "total": len(rows)})
 
 
 @router.post("/{agent_id}/sync", openapi_extra=_SYNC_BODY)

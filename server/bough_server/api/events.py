@@ -1,7 +1,7 @@
 """Live changes for browsers: server-sent events from the broker.
 
-A stream begins with the broker's ``hello`` once it is subscribed, so that what a client loads after it misses nothing. It
-ends when the coordinator stops; the browser then connects again by itself.
+A stream begins with the broker's ``hello`` once it is subscribed, so that what a client loads after it misses
+nothing. It ends when the coordinator stops; the browser then connects again by itself.
 """
 
 from __future__ import annotations

@@ -11,22 +11,25 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 from starlette.responses import StreamingResponse
 
 from bough_server.api.parts import TheCoordinator
 from bough_server.api.security import READING
 from bough_server.archive.records import finite
+from bough_server.service import export
 from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
 Format = Literal["csv", "jsonl"]
 
-POINT_COLUMNS = ("number", "channel", "trace", "x", "y", "time", "attempt", "overrun")
-_JOB_COLUMNS = tuple(
-    ["number", "id", "state", "end_reason", "kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "created_at", "started_at", "ended_at", "duration_s", "exit_code", "agent", "commit", "record", "message"]
-)
+_TIMES = ("created", "started", "ended")
+_JOB_WORDS = """
+number id:job_id state end_reason kpi kpi_last kpi_best kpi_best_x epochs created_at:created started_at:started
+ended_at:ended duration_s exit_code attempt:attempts agent commit record message
+"""
+_JOB_COLUMNS = {name: column or name for name, _, column in (word.partition(":") for word in _JOB_WORDS.split())}
 _TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 _SPECIAL = frozenset(',"\r\n')
 _BLOCK = 64 * 1024  # characters that are gathered before they are sent
@@ -56,35 +59,27 @@ async def job(
     job_id: str,
     format: Format = "csv",
     points: bool = False,
-    attempt: Annotated[int | None, Query(ge=1)] = None,
+    all_attempts: bool = False,
 ) -> Response:
-    """Return one job as a row, or every point of one of its attempts."""
+    """Return one job as a row, or every point of it."""
     known = await found.job(job_id)
     if not points:
         row = job_row(known)
         return _file(f"{known['id']}-job", format, list(row), [row])
-    reply = await found.points(known["id"], None, attempt, None)
-    rows = point_rows(known, attempt or known["attempt"], reply["channels"])
-    return _file(f"{known['id']}-points", format, POINT_COLUMNS, rows)
+    newest = known["attempt"]
+    attempts = range(1 if all_attempts else max(1, newest), newest + 1)
+    runs = [(known["id"], known["number"], attempt) for attempt in attempts]
+    rows = export.point_rows_of(found.store.read_sync, runs)
+    return _file(f"{known['id']}-points", format, export.POINT_COLUMNS, rows)
 
 
 def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as one flat row; values are ``p.<path>``, last ones ``channel.<name>``, infos ``info.<name>``."""
-    row = {name: _number_again(job.get(name)) for name in _JOB_COLUMNS}
+    row = {column: _number_again(job.get(name)) for name, column in _JOB_COLUMNS.items()}
+    row.update({name: export.iso(row[name]) for name in _TIMES})
     for prefix, part in (("p.", "values"), ("channel.", "last"), ("info.", "infos")):
         row.update({prefix + name: _number_again(value) for name, value in (job.get(part) or {}).items()})
     return row
-
-
-def point_rows(job: Mapping[str, Any], attempt: int, channels: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield one row per point and trace, channel by channel, in the order the points came."""
-    for channel in channels:
-        first_overrun = len(channel["x"]) if channel["overrun"] is None else channel["overrun"]
-        for i, (x, t) in enumerate(zip(channel["x"], channel["t"], strict=True)):
-            for trace, column in zip(channel["traces"], channel["y"], strict=True):
-                y = column[i] if channel["type"] == "text" else _number_again(column[i])
-                point = (job["number"], channel["name"], trace, _number_again(x), y, t, attempt, i >= first_overrun)
-                yield dict(zip(POINT_COLUMNS, point, strict=True))
 
 
 def _number_again(value: Any) -> Any:

@@ -31,7 +31,7 @@ async def listed(
     key: Reading,
     optimization: Annotated[str | None, Query(max_length=100)] = None,
     state: Annotated[str | None, Query(max_length=500)] = None,
-    manual: bool = False,
+    manual: bool | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:

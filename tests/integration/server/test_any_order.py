@@ -18,8 +18,6 @@ TRIALS = 5
 OF_JOBS = ["claim", "claim", "start", "part", "deliver", "deliver", "fail", "release"]
 OF_THE_WORLD = ["again", "silence", "heartbeat", "forget", "restart", "pause", "resume", "stop"]
 ACTIONS = st.sampled_from(OF_JOBS + OF_THE_WORLD)
-    ["claim", "claim", "start", "part", "deliver", "deliver", "fail", "again", "silence", "heartbeat", "forget", "release", "restart", "pause", "resume", "stop"]
-)
 STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 1)), max_size=25)
 
 
