@@ -33,7 +33,7 @@ test: .venv-test/.installed
 lint: .venv-test/.installed
 	@.venv-test/bin/python -m ruff check .
 	@.venv-test/bin/python -m mypy
-	@.venv-test/bin/python -m pyright
+	@.venv-test/bin/python -m pyright --pythonpath .venv-test/bin/python
 
 check: lint test
 

@@ -21,6 +21,7 @@ from bough_agent.shipping import read_json
 from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
 
 _CLAIM = "claim.json"  # the agent's own: what was granted, for the agent that finds the folder again
+EXIT_BYTES = 512 << 10  # of exit.json; a thousand journals take a fifth of that
 KILL_ROUNDS = 100
 KILL_PAUSE_S = 0.05
 
@@ -94,12 +95,12 @@ def mirror(folder: Path, desired: str, cause: str | None) -> None:
 def stop_cause(folder: Path) -> str | None:
     """Return why the supervisor is stopping the attempt; None when it is not."""
     stop = read_json(folder, _layout.STOP)
-    return None if stop is None else str(stop.get("cause"))
+    return None if stop is None else str(stop.get("cause"))[:100].encode("utf-8", "replace").decode()
 
 
 def read_exit(folder: Path) -> Json | None:
     """Return exit.json, or None as long as there is none that can be understood."""
-    return read_json(folder, _layout.EXIT, limit=16 << 20)
+    return read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
 
 
 def is_supervised(folder: Path) -> bool:
@@ -137,7 +138,8 @@ def forget(home: Home, key: Key, keep: bool) -> None:
     """Remove an attempt's folder, or put it aside; an empty checkpoint folder goes too."""
     folder = home.attempt(*key)
     if keep:
-        home.retire(folder)
+        with contextlib.suppress(OSError):
+            home.retire(folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # the job keeps something there, or never had the folder

@@ -80,14 +80,14 @@ def journal_path(folder: str, writer: str) -> str:
 
 
 def measure(path: str) -> dict[str, int]:
-    """Return {"bytes": size, "crc": CRC-32} of a file; of an empty one where there is none."""
+    """Return {"bytes": size, "crc": CRC-32} of a file; of an empty one where there is none to be read."""
     size = crc = 0
     try:
         with open(path, "rb") as file:
             while chunk := file.read(CHUNK):
                 size += len(chunk)
                 crc = zlib.crc32(chunk, crc)
-    except FileNotFoundError:
+    except OSError:
         pass
     return {"bytes": size, "crc": crc}
 

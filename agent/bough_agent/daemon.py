@@ -28,7 +28,7 @@ from bough_agent import attempts, brain, commands, home, injection, resources
 from bough_agent.brain import Mind, Phase
 from bough_agent.link import Backoff, Link, TooLarge
 from bough_agent.listeners import Answer, Bell, Ear, Heard, Line, Rang
-from bough_agent.messages import Json, Key, Reply
+from bough_agent.messages import Json, Key, Reply, read_exit
 from bough_agent.shipping import Part, Shipment, collect
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
@@ -153,6 +153,7 @@ class _Daemon:
         self._sync: _Sync | None = None
         self._is_asking = False  # a request is under way, a sync or the introduction
         self._claim_key: str | None = None
+        self._claimed = 0  # how many slots were offered with it
         self._budget = BUDGET_BYTES
         self._turn = 0  # whose parts are first in the next sync
         self._is_urgent = True
@@ -211,7 +212,9 @@ class _Daemon:
             return True
         if self._quit_at is not None:
             limit_s = FLUSH_S if self._config.on_term == "detach" else REQUEUE_S
-            said_all = self._said_goodbye and not self._mind.outbox and not self._is_asking
+            # A claim under way may bring grants, which must be given back.
+            has_more = self._mind.outbox or self._mind.held or self._claim_key is not None
+            said_all = not has_more or (self._said_goodbye and not self._mind.outbox and not self._is_asking)
             return now > self._quit_at + limit_s or (brain.is_finished(self._mind) and said_all)
         if brain.is_finished(self._mind):
             return not self._mind.outbox
@@ -248,7 +251,7 @@ class _Daemon:
             case brain.Launch(key):
                 self._launch(key)
             case brain.Mirror(key, desired, cause):
-                attempts.mirror(self._home.attempt(*key), desired, cause)
+                self._mirror(key, desired, cause)
             case brain.Forget(key, keep):
                 self._shipments.pop(key, None)
                 self._exits.pop(key, None)
@@ -256,6 +259,14 @@ class _Daemon:
                 attempts.forget(self._home, key, keep)
             case brain.Say(text):
                 self._say(text)
+
+    def _mirror(self, key: Key, desired: str, cause: str | None) -> None:
+        try:
+            attempts.mirror(self._home.attempt(*key), desired, cause)
+        except OSError as error:  # a full disk, or a trial that put something else there
+            self._say(f"job {key[0]} cannot be told to {desired}: {error}")
+            if desired == "kill":
+                _aside(attempts.end_tree, self._mind.held[key].claim.marker)
 
     def _prepare(self, action: brain.Prepare) -> None:
         """Runs in a thread of its own."""
@@ -316,19 +327,19 @@ class _Daemon:
         exit = attempts.read_exit(self._home.attempt(*key))
         self._orphans.pop(key, None)
         if exit is None:
-            _aside(self._clear, key, held.claim.marker)
+            _aside(self._clear, key, held.claim.marker, "its supervisor died.")
             return
         try:
-            self._exits[key] = self._shipments[key].close(exit)
+            self._exits[key] = self._shipments[key].close(read_exit(exit))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._step(brain.Lost(key, f"its exit.json is not understood ({type(error).__name__}: {error})."))
+            _aside(self._clear, key, held.claim.marker, f"its exit.json is not understood ({error}).")
             return
         self._step(brain.Exited(key, _outcome(self._exits[key])))
 
-    def _clear(self, key: Key, marker: str) -> None:
+    def _clear(self, key: Key, marker: str, why: str) -> None:
         """Runs in a thread of its own: end what a dead supervisor left."""
         rest = "" if attempts.end_tree(marker) else " Some of its processes cannot be ended."
-        self._queue.put(brain.Lost(key, f"its supervisor died.{rest}"))
+        self._queue.put(brain.Lost(key, why + rest))
 
     def _look(self, now: float) -> None:
         """Look at the files of running attempts."""
@@ -386,7 +397,10 @@ class _Daemon:
         parts = self._parts()
         free = 0 if self._refusal else brain.free_slots(self._mind, now)
         if free and self._claim_key is None:
-            self._claim_key = str(uuid.uuid4())  # kept until it was answered: a lost grant comes again
+            self._claim_key = str(uuid.uuid4())
+        if self._claim_key is not None:
+            # Kept until it was answered, and asked no less: what was granted in a lost reply comes again.
+            free = self._claimed = max(free, self._claimed)
         header = {
             "epoch": self._epoch,
             "free_slots": free,
@@ -459,7 +473,7 @@ class _Daemon:
             if shipment is not None:
                 has_moved |= shipment.acknowledge(stream, offset)
         if sync.asked:
-            self._claim_key = None
+            self._claim_key, self._claimed = None, 0
         self._said_goodbye |= sync.quitting
         self._step(brain.Replied(reply, sync.sent, now, sync.asked))
         if has_moved and any(shipment.grown() for shipment in self._shipments.values()):
@@ -525,7 +539,7 @@ class _Daemon:
         self._bell_link.close()
 
 
-def _aside(function: Callable[..., None], *args: Any) -> None:
+def _aside(function: Callable[..., object], *args: Any) -> None:
     """Do something slow beside the main loop; an agent that ends does not wait for it."""
     threading.Thread(target=function, args=args, daemon=True).start()
 

@@ -130,6 +130,9 @@ def sweep(
 
     The agent calls this when a supervisor was killed: the leader died with it, but its descendants may not have.
 
+    Without a supervisor only the marker and what descends from it is found, and a chain of processes that fork and
+    exit within a millisecond may slip through.
+
     Args:
         marker: The attempt's marker.
         supervisor: The caller's own pid if it is the attempt's supervisor, else None.
@@ -149,7 +152,8 @@ def sweep(
         found = processes.members(marker, supervisor)
         for process in found:
             processes.send(process, signal.SIGKILL)
-        rung = climb(rung, time.monotonic(), Want.KILL, not found, times)
+        is_empty = not found and (supervisor is None or not processes.children())
+        rung = climb(rung, time.monotonic(), Want.KILL, is_empty, times)
         time.sleep(PAUSE_S)
     return found
 
@@ -157,8 +161,9 @@ def sweep(
 def kill_children(reap: Callable[[], object], rounds: int = 1000) -> None:
     """Kill this process's own children until there are none, or for so many rounds.
 
-    A chain of processes that fork and exit is faster than any scan of the machine; but to a subreaper each of them
-    becomes a child, and the list of children is one short read. Their pids are safe: nobody else waits for them.
+    A chain of processes that fork and exit is faster than any scan of the machine, which may even find nothing; but
+    to a subreaper each of them becomes a child, and the list of children is one short read. Their pids are safe:
+    nobody else waits for them.
     """
     for _ in range(rounds):
         pids = processes.children()

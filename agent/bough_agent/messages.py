@@ -6,6 +6,7 @@ newer coordinator adds is ignored; what is missing or of the wrong kind makes th
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -170,6 +171,54 @@ def write_claim(claim: Claim) -> Json:
     row: Json = {name: getattr(claim, name) for name in claim.__dataclass_fields__}
     row["commands"] = [{"name": name, "argv": list(argv)} for name, argv in claim.commands]
     return row
+
+
+def read_exit(row: Json) -> Json:
+    """Return exit.json as it may be sent on: what decisions need is of the right kind, the rest is JSON for everyone.
+
+    A trial can write where its supervisor does. What the coordinator would refuse must not get into a sync, because
+    the sync carries the reports of all other attempts too.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: It is not what a supervisor writes.
+    """
+    exit: Json = _plain(row)
+    for name, kinds in _EXIT.items():
+        _check(isinstance(exit.setdefault(name, None), kinds), f"{name} is {exit[name]!r}")
+    exit["log"] = _sizes(exit.get("log") or {"bytes": 0, "crc": 0})
+    exit["journals"] = {str(writer): _sizes(sizes) for writer, sizes in (exit.get("journals") or {}).items()}
+    return exit
+
+
+_EXIT: Mapping[str, tuple[type, ...]] = {
+    "exit_code": (int, type(None)),
+    "signal": (str, int, type(None)),
+    "cause": (str, type(None)),
+    "error": (str, type(None)),
+    "duration_s": (float, int, type(None)),
+}
+
+
+def _sizes(row: Json) -> Json:
+    sizes = {"bytes": row["bytes"], "crc": row["crc"], "cut": row.get("cut")}
+    good = all(type(value) is int and 0 <= value < 1 << 62 for value in (sizes["bytes"], sizes["crc"]))
+    _check(good and (sizes["cut"] is None or type(sizes["cut"]) is int), f"a size is {row!r}")
+    return sizes
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return a JSON value without what only Python reads: not finite numbers and halves of characters."""
+    _check(depth < 8, "it is too deep")
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return value[:10000].encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    _check(not isinstance(value, int) or abs(value) < 1 << 62, "a number is too large")
+    return value
 
 
 def _check(good: object, fault: str) -> None:

@@ -73,12 +73,6 @@ def start_ticks(pid: int) -> int | None:
     return None if process is None else process.start_ticks
 
 
-def table() -> dict[int, Process]:
-    """Return every process of this machine, by pid. No snapshot: processes come and go while it is read."""
-    found = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return {process.pid: process for process in found if process is not None}
-
-
 def carries(pid: int, marker: str) -> bool:
     """Return whether the environment of the process, as it was started, holds the marker. False if unreadable."""
     try:
@@ -135,8 +129,14 @@ def members(marker: str, supervisor: int | None = None) -> list[Process]:
     Returns:
         The processes. Never pid 1, the caller or an ancestor of the caller, nor the supervisor itself.
     """
-    rows = table()
-    marked = {pid for pid in rows if carries(pid, marker)}
+    rows: dict[int, Process] = {}
+    marked: set[int] = set()
+    # The newest first, and each looked at once: a process that forks and exits is gone a moment later.
+    for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True):
+        if (process := look(pid)) is not None:
+            rows[pid] = process
+            if carries(pid, marker):
+                marked.add(pid)
     roots = marked if supervisor is None else marked | {supervisor}
     spared = ancestors(os.getpid(), rows) | {0, 1, os.getpid()}
     if supervisor is not None:

@@ -254,7 +254,7 @@ class Shipment:
         def kept(name: str) -> Json:
             stream = self._streams.get(name, _Stream())
             stream.final = stream.acked
-            return {"bytes": stream.acked, "crc": stream.crc}
+            return {"bytes": stream.acked, "crc": stream.crc or 0}
 
         return {
             **exit,
@@ -285,10 +285,12 @@ def read_json(folder: Path, name: str, limit: int = 1 << 20) -> Json | None:
         descriptor = _open_below(folder, name)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        text = file.read(limit)
+        text = os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)
     try:
         value = json.loads(text)
     except ValueError:

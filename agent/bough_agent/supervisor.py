@@ -174,17 +174,29 @@ class _Supervision:
 
     def run(self) -> None:
         """Run the commands, see the tree end, and write exit.json."""
-        log = os.open(self._path(layout.LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            log = self._make_room()
+        except OSError as error:
+            why = f"the attempt's folder {self.folder} cannot be written ({error.strerror})."
+            self.error = f"{why} Free some space there, or check who owns it."
+        else:
+            self._supervise(log)
+            os.close(log)
+        self._close()
+
+    def _make_room(self) -> int:
+        """Make the folders that the script writes to, and return the log, opened for appending."""
         os.makedirs(self._path(layout.CONTROL), mode=0o700, exist_ok=True)
         os.makedirs(self._path(layout.JOURNALS), mode=0o700, exist_ok=True)
+        return os.open(self._path(layout.LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _supervise(self, log: int) -> None:
         try:
             self._run_commands(log)
             self._see_out()
         except Exception as error:  # a fault of bough's own must not leave a trial behind, nor its end unsaid
             self.error = f"the supervisor failed ({type(error).__name__}: {error}). Please report this as a bug."
             ladder.sweep(self.spec.marker, os.getpid(), self.times, self._reap)
-        os.close(log)
-        self._close()
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -196,7 +208,7 @@ class _Supervision:
             self._watch(log)  # a stop may have come before the start, or between two commands
             if self.want is not Want.RUN:
                 return
-            self.command = command["name"]
+            self.command, self.status = command["name"], None
             self.sync.join()  # fork with one thread only
             try:
                 self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log)
@@ -225,11 +237,11 @@ class _Supervision:
         that ended by itself. Only where something had to be stopped is the machine searched for the marker too: for
         what somebody else started on behalf of the attempt.
         """
-        if self.want is Want.RUN:
+        if self.rung.stage is Stage.RUNNING:  # no leader was interrupted
             self._linger()
             if not self.has_children:
                 return
-            self.want = Want.END
+            self.want = max(self.want, Want.END)
             self.times = Times(self.times.grace_s, min(self.times.term_s, SURVIVOR_S), self.times.unkillable_s)
         while not self.rung.is_over:
             self._look_for_kill()

@@ -95,8 +95,8 @@ class Workspace:
         self._have(model, git, commit)
         try:
             return self._fill(slot, model, commit)
-        except _git.GitFailed as first:
-            if "No space left" in first.stderr:
+        except (_git.GitFailed, OSError) as first:
+            if "No space left" in (first.stderr if isinstance(first, _git.GitFailed) else str(first)):
                 raise FetchFailed(f"the disk of {self._home} is full.", "Free some space.") from None
         # A closed folder, a damaged index or a damaged cache: start each of them anew, once.
         self._remove_tree(slot, model)
@@ -195,6 +195,8 @@ class Workspace:
     # -- the tree -------------------------------------------------------------------------------------------
     def _fill(self, slot: int, model: str, commit: str) -> Path:
         tree, index = self._paths(slot, model)
+        if tree.is_symlink() or tree.is_file():
+            tree.unlink()  # a trial put something else in its place
         tree.mkdir(parents=True, exist_ok=True)
         index.parent.mkdir(parents=True, exist_ok=True)
         _open_up(tree)
@@ -238,23 +240,9 @@ def inside(tree: Path, *parts: str | None) -> Path:
 
 def _open_up(tree: Path) -> None:
     """Make every folder readable, and drop each ``.git``, which ``git clean`` steps over. Links are not followed."""
-    pending = [str(tree)]
-    while pending:
-        path = pending.pop()
-        with contextlib.suppress(OSError):
-            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                os.chmod(path, stat.S_IRWXU)
-        for entry in _entries(path):
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name.lower() == ".git":
-                _remove(Path(entry.path))
-            elif is_folder:
-                pending.append(entry.path)
-
-
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    with os.scandir(path) as entries:
-        return list(entries)
+    for entry in _walk(tree):
+        if entry.name.lower() == ".git":
+            _remove(Path(entry.path))
 
 
 def _remove(path: Path) -> None:
@@ -262,13 +250,22 @@ def _remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
+    for _ in _walk(path):
+        pass  # opens the folders
+    shutil.rmtree(path)
 
-    def open_and_retry(function: Callable[..., object], failed: str, _error: object) -> None:
-        os.chmod(os.path.dirname(failed), stat.S_IRWXU)
-        if os.path.isdir(failed) and not os.path.islink(failed):
-            os.chmod(failed, stat.S_IRWXU)
-            shutil.rmtree(failed)
-        else:
-            function(failed)
 
-    shutil.rmtree(path, onerror=open_and_retry)
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield all entries below a folder, folders before what is in them; each folder is made accessible first."""
+    pending = [str(folder)]
+    while pending:
+        path = pending.pop()
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            os.chmod(path, stat.S_IRWXU)
+        with os.scandir(path) as found:
+            entries = list(found)
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            yield entry
+            if is_folder and os.path.lexists(entry.path):
+                pending.append(entry.path)

@@ -72,6 +72,12 @@ class Client:
         """Delete what is at the path."""
         self.reply("DELETE", path)
 
+    def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that the coordinator knows, by name."""
+        told = self.get("/agents")
+        rows: list[dict[str, Any]] = told["rows"] if isinstance(told, dict) else told
+        return sorted(rows, key=lambda row: str(row["name"]))
+
     def create_key(self, name: str, scope: str, user: str = "") -> dict[str, Any]:
         """Return a new key, its text under ``secret``: nobody can ask for that again."""
         row: dict[str, Any] = self.create("/keys", {"name": name, "scope": scope, "user": user})

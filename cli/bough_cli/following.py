@@ -141,15 +141,17 @@ class Follower:
         self.told_trials: set[str] = set()
         self.told_lines: set[str] = set()
         self.ended_prefix = 0  # trials, in the order of their numbers, up to which all have ended
-        self.finished = -1
+        self.ended = 0
         self.idle_since: float | None = None
 
     def look(self, now: float) -> Row:
         """Ask once, show what is new, and return the optimization; ``now`` is of the monotonic clock."""
         optimization: Row = self.client.get(f"/optimizations/{self.id}")
-        if optimization.get("finished") != self.finished:
+        counts = optimization.get("counts") or {}
+        ended = sum(counts.get(state, 0) for state in wording.ENDED)
+        if ended != self.ended:
             self._tell_trials(optimization)
-            self.finished = optimization.get("finished", 0)
+            self.ended = ended
         for warning in optimization.get("warnings") or []:
             self.say_once(f"warning: {warning}")
         self._tell_why_idle(optimization, now)

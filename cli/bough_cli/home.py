@@ -14,6 +14,7 @@ Everything in it is made for this user alone.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -56,6 +57,23 @@ def machine_name() -> str:
     """Return the name an agent here has unless it is given one: the host's, in the letters that names may have."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname().split(".")[0]).strip("-._")
     return name[:64] or "machine"
+
+
+def running_agents() -> list[Path]:
+    """Return the folders of this home in which an agent runs."""
+    return [folder for folder in sorted((home() / "agents").glob("*")) if is_held(folder)]
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether an agent runs in a folder: it keeps a lock there as long as it lives."""
+    try:
+        with open(folder / "agent.lock", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_private(path: Path, text: str) -> None:

@@ -8,9 +8,11 @@ Unless they are to be kept they end with the command, also when it is killed: th
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,6 +145,28 @@ def start(name: str, arguments: list[str], keep: bool) -> Daemon:
     return Daemon(name, process, log)
 
 
+def end_process(pid: int, started: float | None = None) -> bool:
+    """Send SIGTERM to a process and wait for its end; return whether it came. One that is not there has ended.
+
+    ``started`` is when the process was made, where that is known: another one may have got its number since.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if started is not None and abs(process.create_time() - started) > 1.0:
+            return True
+        process.terminate()
+        deadline = time.monotonic() + STOP_S
+        while process.status() != psutil.STATUS_ZOMBIE:  # a zombie waits only for its parent
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+    except psutil.NoSuchProcess:
+        return True
+    return True
+
+
 def agent_key(coordinator: Client, folder: Path, name: str) -> Path:
     """Return the file with the key of an agent here: the one it had, or a new one where that is not known."""
     path = folder / KEY_FILE
@@ -181,6 +205,28 @@ def ending_with(stop: Callable[[], None]) -> Iterator[None]:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def end_after(pid: int | None, is_needed: Callable[[], bool]) -> None:
+    """Have this process get SIGTERM when process ``pid`` has ended and nobody needs this one any more (Linux only).
+
+    A coordinator waits so for its agent, which has trials to give back.
+    """
+    if pid is None or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise SystemExit(128 + signal.SIGTERM) from None
+
+    def watch() -> None:
+        select.select([handle], [], [])
+        deadline = time.monotonic() + STOP_S
+        while is_needed() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="end-after", daemon=True).start()
 
 
 def end_with(pid: int | None) -> None:

@@ -9,6 +9,10 @@ from bough.errors import UsageError
 TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Tuple
+
+    # Of the KPI channel: is the epoch limit due after this point, and what to do then.
+    Limit = Tuple[Callable[[], bool], Callable[[], None]]
 
 MAX_NAME = 200
 MAX_DEFINITION = 60000  # bytes; a journal line may have 64 KiB
@@ -26,14 +30,12 @@ class Channel:
     NUMBER = "number"
     TEXT = "text"
 
-    def __init__(
-        self, journal: Journal, name: str, traces: list[str], type: str, after: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, journal: Journal, name: str, traces: list[str], type: str, limit: Limit | None) -> None:
         self.name = name
         self.traces = traces
         self.type = type
         self._append = journal.append
-        self._after = after
+        self._limit = limit
         self._head = _numbers.text(name) + ","
         self._is_plain = type == Channel.NUMBER and len(traces) == 1
 
@@ -53,8 +55,8 @@ class Channel:
             self._append("p", f"{self._head}{x},{y!r}")
         else:
             self._append("p", f"{self._head}{self._x(x)},{self._y(y)}")
-        if self._after is not None:
-            self._after()
+        if self._limit is not None and self._limit[0]():
+            self._limit[1]()
 
     def _x(self, x: object) -> str:
         return _numbers.number(x, "x of channel " + self.name)
@@ -73,9 +75,9 @@ class Channel:
     def _values(self, y: object) -> list[object]:
         if isinstance(y, (list, tuple)):
             return list(y)
-        tolist = getattr(y, "tolist", None)
-        if callable(tolist) and getattr(y, "ndim", 0):  # an array or tensor with one number per trace
-            return list(tolist())
+        if getattr(y, "ndim", None):  # an array or tensor, one number per trace; a scalar of theirs has ndim 0
+            listed: list[object] = getattr(y, "tolist", lambda: [y])()
+            return listed
         return [y]
 
     def _value(self, value: object) -> str:
@@ -110,7 +112,7 @@ def checked_name(name: object, what: str) -> str:
     """Return a name of a channel, trace or info.
 
     Raises:
-        UsageError: It is no text, empty, longer than 200 characters, or holds control characters.
+        UsageError: It is no text, empty, longer than 200 characters, or holds characters that cannot be printed.
     """
     if not isinstance(name, str) or not name.strip():
         raise UsageError("The name of a " + what + " is a text, got " + repr(name) + ".", "Give it one.")
@@ -120,7 +122,9 @@ def checked_name(name: object, what: str) -> str:
             "Use at most " + str(MAX_NAME) + ".",
         )
     if not name.isprintable():
-        raise UsageError("The name " + repr(name) + " of a " + what + " holds control characters.", "Leave them out.")
+        raise UsageError(
+            "The name " + repr(name) + " of a " + what + " holds characters that cannot be printed.", "Leave them out."
+        )
     return name
 
 

@@ -98,7 +98,7 @@ class Job:
         self._kpi: str | None = None
         self._epochs = "0"  # as the journal writes them
         self._total = "null"
-        self._limit = EpochLimit(_positive(facts.get("max_epochs")))
+        self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
         self._control = Control(attempt_dir)
         self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
         self._journal.begin()
@@ -193,7 +193,8 @@ class Job:
                 "Channel " + name + " cannot be the KPI: channel " + self._kpi + " is it already.",
                 "Leave kpi=True to one of them.",
             )
-        channel = Channel(self._journal, name, traces, type, self._after_kpi if kpi else None)
+        limit = (self._limit.kpi, self._reach_limit) if kpi else None
+        channel = Channel(self._journal, name, traces, type, limit)
         self._channels[name] = (rest, channel)
         if kpi:
             self._kpi = name
@@ -237,10 +238,6 @@ class Job:
     def should_stop(self) -> bool:
         """Is the job being stopped: by a limit, or by a person? Cheap enough for an inner loop."""
         return self._control.should_stop(time.monotonic())
-
-    def _after_kpi(self) -> None:
-        if self._limit.kpi():
-            self._reach_limit()
 
     def _reach_limit(self) -> None:
         if self._control.begin():

@@ -13,6 +13,7 @@ Promises:
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from _thread import RLock
@@ -24,6 +25,9 @@ from bough.version import __version__
 
 MAX_LINE = 65536  # bytes, newline included
 MAX_WAITING = 8 << 20  # bytes of lines that wait in memory while the file cannot be written
+
+# What the last line left behind. IN_WORK outlasts a line only if an exception came in its middle.
+CALM, TROUBLED, IN_WORK = range(3)
 
 _write = os.write
 
@@ -60,11 +64,11 @@ class Journal:
         self.writer = str(pid) + "-" + os.urandom(4).hex()
         self.path = os.path.join(self._folder, self.writer + ".jsonl") if self._folder else None
         self._lock = RLock()  # reentrant: a signal handler may report while its own thread is reporting
-        self._busy = False
+        self._is_mine = self._lock._is_owned  # type: ignore[attr-defined]  # pyright: ignore
         self._nested: deque[tuple[str, str]] = deque()
         self._fd = -1
         self._n = 0
-        self._troubled = True  # until it is open
+        self._state = TROUBLED  # until it is open
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost = 0
@@ -74,12 +78,8 @@ class Journal:
     def begin(self) -> None:
         """Open the file, so that its header tells readers that the script reports at all."""
         with self._lock:
-            self._busy = True
-            try:
-                if self.path is not None:
-                    self._recover()
-            finally:
-                self._busy = False
+            self._state = IN_WORK
+            self._state = CALM if self._recover() else TROUBLED
 
     def define(self, rest: str) -> None:
         """Write a channel's definition, here and first thing into the file of every later fork."""
@@ -93,55 +93,56 @@ class Journal:
             kind: The letter of the line.
             rest: What follows number and time: ASCII, JSON values joined by commas.
         """
-        with self._lock:
-            if self._busy:  # a signal handler or a finalizer, in the middle of this thread's own line
-                self._nested.append((kind, rest))
-                return
-            self._busy = True
-            n = self._n
-            line = b""
-            try:
-                if self._troubled:
-                    self._append_troubled(kind, rest)
+        if self._is_mine():  # a signal handler or a finalizer, in the middle of this thread's own line
+            self._nested.append((kind, rest))
+            return
+        try:
+            with self._lock:
+                state, self._state = self._state, IN_WORK
+                if state == CALM:
+                    self._state = self._append_at_once(kind, rest)
                 else:
-                    # Microseconds as "…e-6" are half the cost of formatting the float, and the same number.
-                    line = f'["{kind}",{n},{int(time() * 1000000)}e-6,{rest}]\n'.encode()
-                    if len(line) > MAX_LINE:
-                        self._refuse(line)
-                    else:
-                        written = _write(self._fd, line)
-                        if written == len(line):
-                            self._n = n + 1
-                        else:
-                            self._fail(line, written)
-            except OSError as error:
-                self._fail(line, 0, error)
-            except BaseException:  # KeyboardInterrupt, anywhere above: the line is either there or it is not
-                self._settle(n, line)
+                    self._state = self._append_troubled(kind, rest, state)
+        finally:
+            while self._nested:
+                self.append(*self._nested.popleft())
+
+    def _append_at_once(self, kind: str, rest: str) -> int:
+        n = self._n
+        # Microseconds as "…e-6" are half the cost of formatting the float, and the same number.
+        line = f'["{kind}",{n},{int(time() * 1000000)}e-6,{rest}]\n'.encode()
+        if len(line) > MAX_LINE:
+            self._refuse(line)
+            return CALM
+        try:
+            written = _write(self._fd, line)
+        except OSError as error:
+            if not _is_own(error):
                 raise
-            finally:
-                self._busy = False
-        while self._nested:
-            self.append(*self._nested.popleft())
+            return self._fail(line, 0, error)
+        if written != len(line):
+            return self._fail(line, written, None)
+        self._n = n + 1
+        return CALM
 
     # -- trouble ----------------------------------------------------------------------------------------------
 
-    def _append_troubled(self, kind: str, rest: str) -> None:
+    def _append_troubled(self, kind: str, rest: str, state: int) -> int:
+        """Write what waits, then the line; let it wait where that is not possible. Returns the new state."""
         if self.path is None:
-            return
+            return TROUBLED
+        if state == IN_WORK:  # an exception came in the middle of the last line
+            self._settle()
         is_well = self._recover()
-        line = self._format(kind, rest)
+        line = _format(kind, self._n, rest)
         if len(line) > MAX_LINE:
             self._refuse(line)
         elif self._lost:  # a gap has begun: it ends when all that waits is written
             self._lost += 1
         else:
             self._keep(line)
-            if is_well:
-                self._recover()
-
-    def _format(self, kind: str, rest: str) -> bytes:
-        return f'["{kind}",{self._n},{time():.6f},{rest}]\n'.encode()
+            is_well = is_well and self._recover()
+        return CALM if is_well else TROUBLED
 
     def _keep(self, line: bytes) -> None:
         """Let a line wait under its number, or count it as lost when too many wait already."""
@@ -154,30 +155,38 @@ class Journal:
 
     def _recover(self) -> bool:
         """Open the file if need be, write what waits; return whether all of it is written."""
+        if self.path is None:
+            return False
         if self._n == 0:
-            self._keep(self._format("h", _header(self.writer, self._pid)))
-            for rest in self._definitions:
-                self._keep(self._format("c", rest))
+            self._keep_first_lines()
         try:
             if self._fd < 0:
-                self._open()
+                self._open(self.path)
             while self._waiting:
                 self._write_first_waiting()
                 if self._lost and not self._waiting:
                     lost, self._lost = self._lost, 0
-                    self._keep(self._format("x", str(lost)))
+                    self._keep(_format("x", self._n, str(lost)))
         except OSError as error:
-            self._suspend(error)
+            if not _is_own(error):
+                raise
+            self._warn(error)
             return False
-        self._troubled = False
         return True
 
-    def _open(self) -> None:
-        path = self.path
-        assert path is not None
+    def _keep_first_lines(self) -> None:
+        first = [("h", _header(self.writer, self._pid)), *(("c", rest) for rest in self._definitions)]
+        self._waiting.extend(_format(kind, n, rest) for n, (kind, rest) in enumerate(first))
+        self._waiting_bytes = sum(map(len, self._waiting))
+        self._n = len(self._waiting)
+
+    def _open(self, path: str) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.open(path, flags, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        try:
+            self._fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:  # made by ourselves: an exception came before its number was stored
+            self._fd = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
     def _write_first_waiting(self) -> None:
         data = b"\n" + self._waiting[0] if self._torn else self._waiting[0]
@@ -188,21 +197,21 @@ class Journal:
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _fail(self, line: bytes, written: int, error: OSError | None = None) -> None:
+    def _fail(self, line: bytes, written: int, error: OSError | None) -> int:
         """A line was not written, or not whole: the next one starts with a newline, and this one comes again."""
         self._torn = True
         if written == len(line) - 1:
             self._n += 1
-        elif line:
+        else:
             self._keep(line)
-        self._suspend(error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        self._warn(error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return TROUBLED
 
-    def _suspend(self, error: OSError) -> None:
+    def _warn(self, error: OSError) -> None:
         if "suspended" not in self._said:
             import atexit
 
             atexit.register(self._at_exit)
-        self._troubled = True
         self._say_once(
             "suspended",
             "the journal " + str(self.path) + " cannot be written: " + (error.strerror or str(error)) + ". Up to "
@@ -211,8 +220,11 @@ class Journal:
 
     def _at_exit(self) -> None:
         """Try once more to write what waits, at the end of the process."""
-        if self._pid == os.getpid() and self._troubled and not self._recover():
-            say(str(len(self._waiting) + self._lost) + " lines could not be written to " + str(self.path) + ".")
+        with self._lock:
+            if self._state == IN_WORK:
+                self._settle()
+            if self._pid == os.getpid() and not self._recover():
+                say(str(len(self._waiting) + self._lost) + " lines could not be written to " + str(self.path) + ".")
 
     def _refuse(self, line: bytes) -> None:
         self._say_once(
@@ -226,21 +238,59 @@ class Journal:
             self._said.add(topic)
             say(sentence)
 
-    def _settle(self, n: int, line: bytes) -> None:
-        """After an interruption, find out from the file whether the line in work was written."""
-        if line:
-            if self._n == n and self._ends_with(line):
-                self._n = n + 1
-        elif self._waiting and self._ends_with(self._waiting[0]):
-            self._waiting_bytes -= len(self._waiting.popleft())
+    def _settle(self) -> None:
+        """After an interruption, make numbers and waiting lines agree with what the file really holds."""
+        last = -1
+        if self._fd >= 0:
+            tail = _tail(str(self.path), 2 * MAX_LINE)
+            self._torn = not tail.endswith(b"\n")
+            last = _last_number(tail)
+        while self._waiting and _number_of(self._waiting[0]) <= last:
+            self._waiting.popleft()
+        self._waiting_bytes = sum(map(len, self._waiting))
+        self._n = (_number_of(self._waiting[-1]) if self._waiting else last) + 1
 
-    def _ends_with(self, line: bytes) -> bool:
-        try:
-            with open(str(self.path), "rb") as file:
-                file.seek(-len(line), os.SEEK_END)
-                return file.read() == line
-        except OSError:  # also: the file is shorter than the line
-            return False
+
+def _format(kind: str, n: int, rest: str) -> bytes:
+    return f'["{kind}",{n},{time():.6f},{rest}]\n'.encode()
+
+
+def _number_of(line: bytes) -> int:
+    """Return the number of a line, -1 when it is torn."""
+    try:
+        return int(json.loads(line.decode("ascii"))[1])
+    except (ValueError, IndexError, TypeError):
+        return -1
+
+
+def _last_number(tail: bytes) -> int:
+    """Return the number of the last whole line of a file's end, -1 when there is none."""
+    for line in reversed(tail.split(b"\n")):
+        number = _number_of(line)
+        if number >= 0:
+            return number
+    return -1
+
+
+def _tail(path: str, size: int) -> bytes:
+    """Return the last `size` bytes of a file."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.lseek(file, max(0, os.fstat(file).st_size - size), os.SEEK_SET)
+        return os.read(file, size)
+    finally:
+        os.close(file)
+
+
+def _is_own(error: BaseException) -> bool:
+    """Is this trouble with the file, not something that a signal handler threw in the middle (a TimeoutError, say)?"""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return isinstance(error, OSError) and trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES
+
+
+_OWN_FILES = (_is_own.__code__.co_filename, os.makedirs.__code__.co_filename)
 
 
 def _header(writer: str, pid: int) -> str:

@@ -23,14 +23,17 @@ class EpochLimit:
 
     Where the KPI comes before progress, the limit is taken in the progress call that reaches it, provided the KPI
     came since the previous one. Otherwise it is armed, and taken right after the next KPI point or in the next
-    progress call. A process without a KPI channel has nothing to wait for.
+    progress call. A process without a KPI channel has nothing to wait for, unless it is a follower: rank 1 must not
+    stop the job while rank 0 still computes the KPI of that epoch, so it waits for its own next progress call.
 
     Args:
         max_epochs: Epochs to run, None: without end.
+        is_follower: This process has a rank above 0 in a group of processes.
     """
 
-    def __init__(self, max_epochs: float | None) -> None:
+    def __init__(self, max_epochs: float | None, is_follower: bool = False) -> None:
         self.max_epochs = max_epochs
+        self.is_follower = is_follower
         self.has_kpi = False
         self._kpi_is_first: bool | None = None
         self._kpi_came = False
@@ -54,7 +57,8 @@ class EpochLimit:
             return True
         if not epochs >= self.max_epochs:  # also when it is NaN
             return False
-        if not self.has_kpi or (self._kpi_is_first and kpi_came):
+        has_nothing_to_wait_for = not self.has_kpi and not self.is_follower
+        if has_nothing_to_wait_for or (self._kpi_is_first and kpi_came):
             return True
         self._is_armed = True
         return False
@@ -101,21 +105,18 @@ class Control:
         time.sleep(0)  # here the handler runs, at the latest
 
     def _ask(self) -> bool:
-        """Create control/limit. An existing one is as good: another rank was first."""
+        """Put control/limit there, whole: the signal may come before this call has returned."""
         if self._limit is None:
             return False
-        try:
-            handle = os.open(self._limit, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        if os.path.exists(self._limit):  # another rank was first
             return True
+        temporary = self._limit + "." + str(os.getpid())
+        try:
+            with open(temporary, "w", encoding="ascii") as file:
+                file.write(_layout.MAX_EPOCHS)
+            os.replace(temporary, self._limit)  # over another rank's, should it be there by now: it says the same
         except OSError:
             return False
-        try:
-            os.write(handle, _layout.MAX_EPOCHS.encode())
-        except OSError:  # the file is there: that is the message
-            pass
-        finally:
-            os.close(handle)
         return True
 
     def _answered(self) -> bool:

@@ -122,7 +122,7 @@ def from_reply(status: int, code: str, what: str, do: str = "") -> BoughError:
 
     A code from a newer coordinator falls back to the class of its status, then to `BoughError`.
     """
-    kind = _BY_CODE.get(code)
+    kind: type[BoughError] | None = _BY_CODE.get(code)
     if kind is None:
         by_status = {400: UsageError, 401: Denied, 403: Forbidden, 404: NotFound, 409: Conflict, 422: UsageError}
         kind = by_status.get(status, Unavailable if status >= 500 else BoughError)

@@ -55,17 +55,17 @@ class Machine:
 
     def start(self, *args: str, cwd: Path | None = None, **environ: str) -> subprocess.Popen[str]:
         """Start a daemon `bough ARGS…`; it is ended after the test. Its output goes to a file in the home."""
-        log = (self.home / f"daemon-{len(self.daemons)}.log").open("w")
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "bough_cli", *args],
-            cwd=cwd or self.home,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        with (self.home / f"daemon-{len(self.daemons)}.log").open("w") as log:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "bough_cli", *args],
+                cwd=cwd or self.home,
+                env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
         self.daemons.append(daemon)
         return daemon
 

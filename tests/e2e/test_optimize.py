@@ -54,7 +54,7 @@ def test_one_command_does_it_all_and_leaves_no_process(machine: Machine, reposit
     assert ran.code == 0, ran.out + ran.err
     assert "best" in ran.out
     assert not processes_of(machine.home)
-    table = re.search(r"(\S+\.csv)", ran.out)
+    table = re.search(r"(/\S+/exports/\S+\.csv)", ran.out)
     assert table, ran.out
     trials = rows(Path(table.group(1)).read_text())
     assert [int(trial["number"]) for trial in trials] == [1, 2, 3, 4, 5, 6]
@@ -160,7 +160,7 @@ def test_the_epoch_limit_ends_trials_that_would_go_on_and_they_count(
     ran = machine.bough("optimize", str(path))
 
     assert ran.code == 0, ran.out + ran.err
-    table = re.search(r"(\S+\.csv)", ran.out)
+    table = re.search(r"(/\S+/exports/\S+\.csv)", ran.out)
     assert table
     for trial in rows(Path(table.group(1)).read_text()):
         assert (trial["state"], trial["end_reason"]) == ("DONE", "max_epochs")

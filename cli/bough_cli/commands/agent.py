@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -19,8 +18,6 @@ from bough_cli import home, local, options, tables, wording
 from bough_cli.client import Client
 
 PID_FILE = "agent.pid.json"  # who runs in this folder: {"pid", "started"}
-STOP_S = 90.0
-POLL_S = 0.05
 
 
 @click.group("agent")
@@ -140,7 +137,7 @@ def _address(folder: Path, given: str | None) -> str:
 
 
 def _write_pid(folder: Path) -> None:
-    if is_running(folder):
+    if home.is_held(folder):
         return  # the daemon itself refuses with a sentence; the other's file stays
     import psutil
 
@@ -153,36 +150,35 @@ def _write_pid(folder: Path) -> None:
 @options.connected
 def status(client: Client, as_json: bool) -> None:
     """List the agents of the coordinator and what they do."""
-    told = client.get("/agents")
-    rows = told["rows"] if isinstance(told, dict) else told
+    rows = client.agents()
     if as_json:
         tables.show_json(rows)
         return
     now = time.time()
     cells = [
         [
-            str(row.get("name")),
-            str(row.get("state") or "-"),
-            f"{_running(row)}/{row.get('slots')}",
-            _ago(row, now),
-            str(row.get("host") or "-"),
-            str(row.get("version") or "-"),
-            str(row.get("id") or row.get("agent_id")),
+            row["name"],
+            _state(row),
+            f"{row['running']}/{row['slots']}",
+            _ago(row["seen_at"], now),
+            row.get("host") or "-",
+            row.get("version") or "-",
+            row["id"],
         ]
-        for row in sorted(rows, key=lambda row: str(row.get("name")))
+        for row in rows
     ]
     empty = f"No agent yet. Start one: bough agent server --coordinator {client.url} --secure-key KEY"
     tables.show_table(["NAME", "STATE", "JOBS#", "HEARD OF", "HOST", "VERSION", "ID"], cells, empty)
 
 
-def _running(row: dict[str, Any]) -> int:
-    running = row.get("running", 0)
-    return len(running) if isinstance(running, list) else int(running or 0)
+def _state(row: dict[str, Any]) -> str:
+    if not row["online"]:
+        return "offline"
+    return "draining" if row.get("drain") else "online"
 
 
-def _ago(row: dict[str, Any], now: float) -> str:
-    seen = row.get("seen_at", row.get("last_seen_at"))
-    return "-" if seen is None else f"{wording.duration(max(now - seen, 0.0))} ago"
+def _ago(seen_at: float | None, now: float) -> str:
+    return "-" if seen_at is None else f"{wording.duration(max(now - seen_at, 0.0))} ago"
 
 
 @command.command("drain")
@@ -191,13 +187,12 @@ def _ago(row: dict[str, Any], now: float) -> str:
 @options.connected
 def drain(client: Client, name: str, undo: bool) -> None:
     """Let an agent finish what it runs and take no more."""
-    told = client.get("/agents")
-    rows = told["rows"] if isinstance(told, dict) else told
-    found = [row for row in rows if name in (row.get("name"), row.get("id"), row.get("agent_id"))]
+    rows = client.agents()
+    found = [row for row in rows if name in (row["name"], row["id"])]
     if not found:
-        names = ", ".join(sorted(str(row.get("name")) for row in rows)) or "none"
+        names = ", ".join(row["name"] for row in rows) or "none"
         raise NotFound(f"there is no agent {name}.", f"Agents: {names}.")
-    client.post(f"/agents/{found[0].get('id') or found[0].get('agent_id')}/{'undrain' if undo else 'drain'}")
+    client.post(f"/agents/{found[0]['id']}/{'undrain' if undo else 'drain'}")
     click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
 
 
@@ -206,29 +201,12 @@ def drain(client: Client, name: str, undo: bool) -> None:
 @click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/agents/NAME.")
 def stop(name: str | None, folder: Path | None) -> None:
     """Stop the agents of this machine, or the one named."""
-    folders = [_folder(name or home.machine_name(), folder)] if name or folder else running_folders()
-    if not folders or not any(is_running(each) for each in folders):
+    folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
+    if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")
     for each in folders:
         end(each)
         click.echo(f"agent {each.name} has stopped")
-
-
-def running_folders() -> list[Path]:
-    """Return the folders under the home in which an agent runs."""
-    return [folder for folder in sorted((home.home() / "agents").glob("*")) if is_running(folder)]
-
-
-def is_running(folder: Path) -> bool:
-    """Tell whether an agent holds the folder: it keeps a lock as long as it lives."""
-    try:
-        with open(folder / "agent.lock", "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def end(folder: Path) -> None:
@@ -238,18 +216,9 @@ def end(folder: Path) -> None:
         NotFound: Nobody knows its process.
         Unavailable: It did not end.
     """
-    import psutil
-
     told = home.read_json(folder / PID_FILE) or {}
-    try:
-        process = psutil.Process(int(told.get("pid", 0)))
-        if process.pid <= 1 or abs(process.create_time() - float(told["started"])) > 1.0:
-            raise psutil.NoSuchProcess(process.pid)
-    except (psutil.NoSuchProcess, KeyError, ValueError):
-        raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.") from None
-    process.terminate()
-    deadline = time.monotonic() + STOP_S
-    while is_running(folder):
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the agent in {folder} still ends its trials (pid {process.pid}).", "Wait, or kill it.")
-        time.sleep(POLL_S)
+    if not home.is_held(folder) or "pid" not in told:
+        raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.")
+    if not local.end_process(int(told["pid"]), float(told["started"])):
+        what = f"the agent in {folder} still ends its trials (pid {told['pid']})."
+        raise Unavailable(what, "Wait, or kill it.")

@@ -20,7 +20,6 @@ PORT = 8400
 @click.option("--end-with", type=int, hidden=True)
 def command(folder: Path | None, host: str, port: int, allow_plain_http: bool, end_with: int | None) -> int:
     """The server: API, page, optimizers and archive."""
-    local.end_with(end_with)
     try:
         from bough_server import app, config
     except ImportError as error:
@@ -29,5 +28,6 @@ def command(folder: Path | None, host: str, port: int, allow_plain_http: bool, e
             'Install them: pip install "bough[server]".',
         ) from None
     folder = (folder or home.coordinator_home()).expanduser().absolute()
+    local.end_after(end_with, lambda: bool(home.running_agents()))
     settings = config.Config(home=folder, host=host, port=port)
     return app.main(settings, click.echo, allow_plain_http=allow_plain_http)

@@ -121,8 +121,8 @@ def _inside(client: Client) -> Iterator[Finding]:
     try:
         me = client.get("/me")
         yield Finding("key", "ok", f"{me.get('name')}, scope {me.get('scope')}")
-        agents = rows(client.get("/agents"))
-        online = [str(agent.get("name")) for agent in agents if is_online(agent)]
+        agents = client.agents()
+        online = [str(agent["name"]) for agent in agents if agent["online"]]
         if online:
             yield Finding("agents", "ok", f"{len(online)} of {len(agents)} online: {', '.join(online)}")
         else:
@@ -132,14 +132,3 @@ def _inside(client: Client) -> Iterator[Finding]:
             yield Finding("waiting", "warning", str(reason))
     except BoughError as error:
         yield Finding("key", "problem", str(error))
-
-
-def rows(told: object) -> list[dict[str, object]]:
-    """Return the rows of a list that comes bare or as ``{"rows": …}``."""
-    found = told.get("rows", []) if isinstance(told, dict) else told
-    return found if isinstance(found, list) else []
-
-
-def is_online(agent: dict[str, object]) -> bool:
-    """Tell whether an agent has been heard of lately."""
-    return bool(agent.get("online", agent.get("state") not in ("offline", "OFFLINE", "gone")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bough_cli.local import Local, ending_with
 from bough_cli.source import Source
 from bough_cli.wording import Row
 
+RECORDS_S = 10.0
 SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_epochs", "max_time", "seed")
 
 
@@ -169,9 +171,21 @@ def conclude(client: Client, optimization: Row, local: Local | None) -> None:
         click.echo(f"best: {wording.kpi_name(optimization)} {wording.number(best['kpi'])} (trial {best['number']})")
         for path, value in (best.get("values") or {}).items():
             click.echo(f"  {path} = {wording.number(value)}")
+    wait_for_records(client, str(optimization["id"]))
     click.echo(f"table:   {save_table(client, str(optimization['id']))}")
     click.echo(f"records: {records_command(client, optimization)}")
     click.echo("page:    bough up" if local is not None and not local.keep else f"page:    {client.page_link()}")
+
+
+def wait_for_records(client: Client, optimization_id: str) -> None:
+    """Give the archive a moment: the records of the last trials are written just after these ended."""
+    deadline = time.monotonic() + RECORDS_S
+    path = f"/optimizations/{optimization_id}/trials"
+    while time.monotonic() < deadline:
+        newest = client.get(path, sort="number", descending=True, limit=50)["rows"]
+        if all(trial.get("record") for trial in newest if trial["state"] in wording.ENDED):
+            return
+        time.sleep(following.POLL_S / 5)
 
 
 def save_table(client: Client, optimization_id: str) -> Path:
@@ -189,5 +203,5 @@ def records_command(client: Client, optimization: Row) -> str:
     repository = home.coordinator_home() / "git" / f"{optimization['model']}.git"
     here = clients.running_here()
     if here is not None and here.url == client.url and repository.is_dir():
-        return f"git -C {repository} log --no-walk --oneline --decorate --glob={refs}"
+        return f"git -C {repository} for-each-ref --format='%(refname) %(subject)' {refs}"
     return f"git ls-remote {client.url}{optimization.get('repository', '')} '{refs}/*'"

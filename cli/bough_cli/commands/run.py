@@ -127,23 +127,18 @@ def verdict(job: Row) -> list[str]:
     if kpi is None:
         lines.append("KPI: none. An optimization needs one: job.create_channel(name, kpi=True).")
     else:
+        direction = "maximize" if kpi["maximize"] else "minimize"
         last = wording.number(job.get("kpi_last"))
-        lines.append(f"KPI: {kpi['name']}, {_direction(kpi)}, {_points(kpi)}, last {last}")
+        lines.append(f"KPI: {kpi['name']}, {direction}, {_points(kpi)}, last {last}")
     others = [f"{channel['name']} ({_points(channel)})" for channel in channels if channel is not kpi]
     lines += [f"other channels: {', '.join(others)}"] if others else []
     lines.append(_progress(job))
     return lines
 
 
-def _direction(channel: Row) -> str:
-    """How the channel's KPI is compared; AETROS's default, and ours, is to minimize."""
-    direction = channel.get("direction")
-    return str(direction or ("maximize" if channel.get("maximize") else "minimize"))
-
-
 def _points(channel: Row) -> str:
-    count = channel.get("points", channel.get("count"))
-    return "points arrived" if count is None else f"{count} point{'' if count == 1 else 's'}"
+    count = channel["points"]
+    return f"{count} point{'' if count == 1 else 's'}"
 
 
 def _progress(job: Row) -> str:

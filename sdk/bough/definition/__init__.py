@@ -7,6 +7,7 @@ starts. Standard library only, but for PyYAML, which is imported when a text is 
 from __future__ import annotations
 
 from bough.definition.expressions import Expression
+from bough.definition.json_schema import schema
 from bough.definition.model import Command, Definition, load, loads, parse
 from bough.definition.settings import Settings, read_duration
 from bough.definition.space import Space
@@ -27,5 +28,6 @@ __all__ = [
     "parse",
     "read_duration",
     "replace_templates",
+    "schema",
     "walk",
 ]

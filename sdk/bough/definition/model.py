@@ -6,6 +6,7 @@ import copy
 import re
 import shlex
 
+from bough.definition.grid import check_grid, grid_size
 from bough.definition.place import Place, as_mapping, check_keys, did_you_mean, shown
 from bough.definition.settings import Settings, read_names, read_settings
 from bough.definition.space import Space, read_space
@@ -90,10 +91,28 @@ class Definition:
         self.space: Space = read_space(
             section.get("space"), self.raw.get("hyperparameters") or {}, self.hyperparameters, at.down("space")
         )
+        self._written_max_trials = self.settings.max_trials
         if self.has_optimization and not self.space.searched:
             raise at.error(
                 "the optimization has no space: nothing would be searched.", "Add space: {name: uniform(0, 1)}."
             )
+
+        if self.settings.algorithm == "grid":
+            check_grid(self.space, at.down("space"))
+            self._end_with_the_grid()
+
+    def _end_with_the_grid(self) -> None:
+        if self.settings.algorithm == "grid":
+            self.settings.max_trials = min(self._written_max_trials, grid_size(self.space))
+
+    def fix(self, values: Mapping[str, object]) -> None:
+        """Fix hyperparameters (full path → text or typed value), in place: they are no longer searched.
+
+        Raises:
+            UsageError: As `Space.fix`.
+        """
+        self.space.fix_all(values)
+        self._end_with_the_grid()
 
     def defaults(self) -> Dict[str, Value]:
         """Return the default of every active hyperparameter, by full path."""

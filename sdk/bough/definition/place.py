@@ -45,7 +45,7 @@ class Place:
 
     def error(self, what: str, do: str = "") -> DefinitionError:
         """Return (not raise) the error that says `what` is wrong here, and what to `do`."""
-        return DefinitionError(what, do, path=self.file, line=self.line)
+        return DefinitionError(one_line(what), one_line(do), path=self.file, line=self.line)
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -68,7 +68,7 @@ def did_you_mean(name: object, known: Iterable[str], kind: str = "Known") -> str
         return "Did you mean " + near + "?"
     if not known:
         return "There are none."
-    shortened = known[:MOST_NAMES] + ["…"] if len(known) > MOST_NAMES else known
+    shortened = [*known[:MOST_NAMES], "…"] if len(known) > MOST_NAMES else known
     return kind + ": " + ", ".join(shortened) + "."
 
 
@@ -98,6 +98,11 @@ def as_mapping(value: object, place: Place, where: str) -> Dict[str, Any]:
     return value
 
 
+def one_line(text: str) -> str:
+    """Return `text` with line ends and control characters as blanks: an error is one sentence on one line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
 def shown(value: object) -> str:
     """Return a value as a user wrote it, for a sentence; long ones are cut."""
     if value is None:
@@ -108,7 +113,7 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = value if isinstance(value, str) else repr(value)
+    text = one_line(value) if isinstance(value, str) else repr(value)
     if text == "":
         return "empty"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bough.definition.place import Place
 
-ALGORITHMS = ("random", "tpe", "annealing")
+ALGORITHMS = ("random", "tpe", "annealing", "grid")
 KEYS = (
     "algorithm",
     "kpi",

@@ -6,7 +6,8 @@ them: fixed and default values added, what is not active dropped.
 
 from __future__ import annotations
 
-from bough.definition.expressions import Expression, read_expression
+from bough.definition.expression_text import read_expression
+from bough.definition.expressions import Expression
 from bough.definition.place import Place, as_mapping, did_you_mean
 from bough.definition.tree import ChoiceGroup, Group, fill, read_tree, walk
 from bough.definition.values import convert

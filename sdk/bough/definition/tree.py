@@ -24,7 +24,7 @@ TYPES = ("string", "number", "boolean", "group", "choice_string", "choice_number
 MAX_PARAMETERS = 1000
 MAX_DEPTH = 12
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}\Z")
-_KEYS = {
+KEYS = {
     "string": ("type", "default", "description"),
     "number": ("type", "default", "integer", "description"),
     "boolean": ("type", "default", "description"),
@@ -174,7 +174,7 @@ def _long_form(spec: Dict[str, Any], place: Place, path: str, depth: int) -> Nod
             "hyperparameter " + path + ": " + shown(kind) + " is not one of the types " + ", ".join(TYPES) + ".",
             "A hyperparameter that is itself called type goes into {type: group, children: {type: …}}.",
         )
-    check_keys(spec, _KEYS[kind], place, "the " + kind + " " + path)
+    check_keys(spec, KEYS[kind], place, "the " + kind + " " + path)
     if kind == "group":
         return _group(spec, place, path, depth)
     if kind == "choice_group":

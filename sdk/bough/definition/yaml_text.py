@@ -6,6 +6,7 @@ Promises: YAML 1.2 scalars, no duplicate keys, no tags, and bounded work whateve
 from __future__ import annotations
 
 from bough.definition import scalars
+from bough.definition.place import one_line
 from bough.errors import DefinitionError, UsageError
 
 TYPE_CHECKING = False
@@ -49,11 +50,11 @@ def read(text: str, path: str) -> Tuple[Any, Lines]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         raise DefinitionError(
-            "this is not YAML: " + _one_line(error) + ".", "Check indentation, colons and quotes.", path, line
+            "this is not YAML: " + _problem(error) + ".", "Check indentation, colons and quotes.", path, line
         ) from None
     except yaml.YAMLError as error:
         raise DefinitionError(
-            "this is not YAML: " + str(error).split("\n")[0] + ".", "Save it as UTF-8 text.", path
+            "this is not YAML: " + one_line(str(error).split("\n")[0]) + ".", "Save it as UTF-8 text.", path
         ) from None
     if root is None:
         return None, {}
@@ -61,9 +62,8 @@ def read(text: str, path: str) -> Tuple[Any, Lines]:
     return walk.value(root, ()), walk.lines
 
 
-def _one_line(error: Any) -> str:
-    parts = [part for part in (error.context, error.problem) if part]
-    return " ".join(", ".join(parts).split())
+def _problem(error: Any) -> str:
+    return one_line(", ".join(part for part in (error.context, error.problem) if part))
 
 
 def _check_bounds(events: Iterable[Any], path: str) -> None:
@@ -131,4 +131,4 @@ class _Walk:
 
     def _error(self, what: str, do: str, node: Any) -> DefinitionError:
         line: Optional[int] = node.start_mark.line + 1
-        return DefinitionError(what, do, self.path, line)
+        return DefinitionError(one_line(what), do, self.path, line)

@@ -128,7 +128,7 @@ class OptimizerProcess:
             "bough_server.optimizers.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,  # Ctrl-C is the coordinator's
             limit=LINE_LIMIT,
         )
@@ -177,8 +177,8 @@ def _request(ask: Ask, history: list[Outcome], keep: int) -> dict[str, Any]:
     }
 
 
-def _environment() -> dict[str, str]:
-    """The coordinator's environment, with this very bough importable, and one thread: an ask is one core's work."""
+def environment() -> dict[str, str]:
+    """Return the worker's: this process's, with this very bough importable, and one thread: an ask uses one core."""
     roots = [str(Path(path).parent) for package in (bough, bough_server) for path in package.__path__]
     path = [*dict.fromkeys(roots), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

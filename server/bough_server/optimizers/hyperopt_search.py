@@ -1,6 +1,6 @@
 """Drives hyperopt's `suggest` functions from stored outcomes, so that the points are those of `hyperopt.fmin`.
 
-Trial ids are our own ask numbers, one id per suggestion; failures are told without a loss; nothing is ever asked to run.
+Trial ids are our own ask numbers, one id per suggestion; failures are told without a loss; nothing is run here.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bough_server.optimizers import annealing, random_search, tpe
+from bough_server.optimizers import annealing, grid, random_search, tpe
 from bough_server.optimizers.base import Maker
 
 ALGORITHMS: dict[str, Maker] = {
     "random": random_search.make,
     "tpe": tpe.make,
     "annealing": annealing.make,
+    "grid": grid.make,
 }

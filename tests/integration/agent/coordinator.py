@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     coordinator: Coordinator
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
     def do_GET(self) -> None:
@@ -265,7 +265,8 @@ class _Handler(BaseHTTPRequestHandler):
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
         }
-        out = subprocess.run(["git", "http-backend"], input=body, env=env, stdout=subprocess.PIPE, check=True).stdout
+        # It exits with 1 where it tells the client that there is no such commit.
+        out = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, check=False).stdout
         head, _, rest = out.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self._send(int(fields.get("Status", "200").split()[0]), rest, fields["Content-Type"])

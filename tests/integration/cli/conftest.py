@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.cli.daemons import Machine
 
 DEFINITION = """\
 model: me/small
@@ -61,3 +62,11 @@ def repository(tmp_path: Path) -> Callable[..., Path]:
         return place
 
     return make
+
+
+@pytest.fixture
+def machine(own_home: Path) -> Iterator[Machine]:
+    """A machine of the test's own; the test fails if anything it started is left."""
+    one = Machine(own_home)
+    yield one
+    one.end()

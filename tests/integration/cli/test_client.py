@@ -88,11 +88,12 @@ def test_a_list_is_read_page_by_page_up_to_the_limit() -> None:
     def answer(asked: Asked) -> Answer:
         query = dict(part.split("=") for part in asked.path.split("?")[1].split("&"))
         start, count = int(query["offset"]), int(query["limit"])
-        return 200, {"rows": list(range(start, min(start + count, 450))), "total": 450}
+        rows = [{"number": number} for number in range(start, min(start + count, 450))]
+        return 200, {"rows": rows, "total": 450}
 
     with answering(answer) as server, client(server.url) as one:
-        assert one.pages("/jobs", 1000) == list(range(450))
-        assert one.pages("/jobs", 3, manual=True, state=None) == [0, 1, 2]
+        assert one.pages("/jobs", 1000) == [{"number": number} for number in range(450)]
+        assert one.pages("/jobs", 3, manual=True, state=None)[-1] == {"number": 2}
         assert server.asked[-1].path == "/api/v1/jobs?limit=3&offset=0&manual=true"
 
 

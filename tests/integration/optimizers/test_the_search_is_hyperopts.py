@@ -161,8 +161,8 @@ def loss_of(values: Point) -> float | None:
     """A bumpy objective; about one trial in eight fails."""
     if values["r1"] == 6:
         return None
-    lr = values.get("opt.sgd.lr", values.get("opt.adam.lr", 0.5))
-    return (
+    lr = float(values.get("opt.sgd.lr") or values.get("opt.adam.lr") or 0.5)
+    return float(
         (values["rate"] - 0.3) ** 2
         + abs(math.log10(lr) + 2)
         + abs(values["batch"] - 64) / 100

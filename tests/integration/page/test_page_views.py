@@ -86,7 +86,7 @@ def test_a_browser_without_a_session_is_told_how_to_get_one_and_stops_knocking(
 
     page = visit.open(f"{recorded.url}/#/agents")
 
-    expect(page.get_by_role("alert")).to_contain_text("not logged in, or no longer. Open a fresh link: bough login")
+    expect(page.get_by_role("alert")).to_contain_text("or no longer. Open a fresh link: bough login --link")
     expect(page.get_by_role("status")).to_have_text("logged out")
     assert sum("/events" in asked for asked in recorded.asked) == 1
 

@@ -31,6 +31,8 @@ def until(condition: Callable[[], object], within_s: float = DEADLINE_S) -> None
 class Attempt:
     """One attempt in a folder of its own."""
 
+    term_s = 20.0
+
     def __init__(self, folder: Path, argvs: Sequence[Sequence[str]], **changes: Any) -> None:
         self.folder = folder
         self.path = str(folder)
@@ -52,7 +54,7 @@ class Attempt:
             "env": env,
             "max_time_s": None,
             "grace_s": 20.0,
-            "term_s": 20.0,
+            "term_s": self.term_s,
             "log_limit": None,
             **changes,
         }

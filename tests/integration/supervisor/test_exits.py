@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -188,11 +189,12 @@ def test_a_log_that_outgrows_its_limit_stops_the_trial(spawner: Spawner, prepare
 def test_what_the_last_command_leaves_behind_is_ended_without_spoiling_its_result(
     spawner: Spawner, prepare: Prepare
 ) -> None:
-    attempt = prepare(sh("setsid sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & exit 0"), term_s=0.1)
+    attempt = prepare(sh("setsid sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & exit 0"))
 
     document = run(spawner, attempt)
 
     assert (document["exit_code"], document["cause"], document["error"]) == (0, None, None)
+    assert 2 <= document["duration_s"] < attempt.term_s
     assert [name for name, _ in document["ladder"]] == ["SIGTERM", "SIGKILL"]
 
 
@@ -256,3 +258,52 @@ def test_a_folder_that_was_removed_does_not_keep_its_supervisor(
     os.kill(pid, signal.SIGKILL)
 
     await_event(spawner, "ended")
+
+
+def test_a_stop_that_cannot_be_written_down_happens_all_the_same(spawner: Spawner, prepare: Prepare) -> None:
+    attempt = prepare(sh("echo up; exec sleep 60"))
+    (attempt.folder / "control" / "stop").mkdir(parents=True)
+
+    document = stop(attempt, spawner, "stop", "user")
+
+    assert (document["cause"], document["signal"]) == ("user", "SIGINT")
+
+
+def test_an_end_that_cannot_be_written_down_waits_until_it_can(spawner: Spawner, prepare: Prepare) -> None:
+    attempt = prepare(sh("mkdir exit.json; echo up"))
+    spawner.launch(attempt.path)
+    attempt.await_log("up")
+    until(lambda: list(attempt.folder.glob("exit.json.*.tmp")))
+
+    (attempt.folder / "exit.json").rmdir()
+    await_event(spawner, "ended")
+
+    assert attempt.exit()["exit_code"] == 0
+    assert list(attempt.folder.glob("*.tmp")) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(spawner: Spawner, prepare: Prepare) -> None:
+    attempt = prepare(sh("echo up"))
+    (attempt.folder / "log.txt").mkdir()
+
+    spawner.launch(attempt.path)
+    await_event(spawner, "ended")
+
+    document = json.loads((attempt.folder / "exit.json").read_text())
+    assert (document["exit_code"], document["command"]) == (None, None)
+    assert document["error"] == (
+        f"the attempt's folder {attempt.path} cannot be written (Is a directory). "
+        "Free some space there, or check who owns it."
+    )
+
+
+def test_a_fault_of_the_supervisor_leaves_no_process_and_says_so(spawner: Spawner, prepare: Prepare) -> None:
+    attempt = prepare(sh("setsid sleep 60 & exit 0"), sh("echo second"))
+    spec = json.loads((attempt.folder / "spec.json").read_text())
+    del spec["commands"][1]["argv"]
+    (attempt.folder / "spec.json").write_text(json.dumps(spec))
+
+    document = run(spawner, attempt)
+
+    assert document["error"] == "the supervisor failed (KeyError: 'argv'). Please report this as a bug."
+    assert attempt.survivors() == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from tests.integration.supervisor.attempts import PYTHON, TRIALS, await_event, until
+from tests.integration.supervisor.attempts import PYTHON, TRIALS, Attempt, await_event, until
 from tests.integration.supervisor.conftest import Prepare
 
 from bough_agent.spawner_client import Spawner
@@ -13,7 +15,7 @@ ANIMALS = {  # name: how many pids it notes
     "deaf": 1,
     "stopped": 2,
     "self_stopped_leader": 1,
-    "chain": 1,
+    "chain": 30,
     "clean_environment": 2,
     "closes_everything": 2,
     "workers": 5,
@@ -21,6 +23,14 @@ ANIMALS = {  # name: how many pids it notes
     "many": 61,
     "inner_subreaper": 2,
 }
+
+
+def assert_quiet(attempt: Attempt) -> None:
+    """Check that no process notes itself any more: a fast chain of them is never seen in a list of processes."""
+    noted = len(attempt.noted())
+    for _ in range(10):
+        time.sleep(0.01)
+        assert len(attempt.noted()) == noted
 
 
 @pytest.mark.parametrize("animal", ANIMALS)
@@ -34,6 +44,7 @@ def test_nothing_of_a_stopped_trial_survives(spawner: Spawner, prepare: Prepare,
 
     document = attempt.exit()
     assert attempt.survivors() == []
+    assert_quiet(attempt)
     assert (document["cause"], document["error"]) == ("user", None)
 
 
@@ -47,7 +58,19 @@ def test_nothing_of_a_killed_trial_survives(spawner: Spawner, prepare: Prepare, 
     await_event(spawner, "ended")
 
     assert attempt.survivors() == []
+    assert_quiet(attempt)
     assert [name for name, _ in attempt.exit()["ladder"]] == ["SIGKILL"]
+
+
+def test_a_leader_that_stopped_itself_is_woken_to_hear_the_interrupt(spawner: Spawner, prepare: Prepare) -> None:
+    attempt = prepare([PYTHON, str(TRIALS / "zoo.py"), "self_stopped_leader"])
+    spawner.launch(attempt.path)
+    until(attempt.noted)
+
+    attempt.want("stop", "user")
+    await_event(spawner, "ended")
+
+    assert [name for name, _ in attempt.exit()["ladder"]] == ["SIGINT"]
 
 
 def test_a_stopped_daemon_is_woken_to_hear_that_it_should_end(spawner: Spawner, prepare: Prepare) -> None:

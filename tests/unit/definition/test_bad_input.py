@@ -94,6 +94,7 @@ CASES = [
     # -- settings --
     (with_setting("max_trails: 5"), "unknown key max_trails in optimization. Did you mean max_trials?  (bough.yml, line 15)"),
     (with_setting("algorithm: tpa"), "algorithm tpa is not known. Did you mean tpe?  (bough.yml, line 15)"),
+    (HYPER + "optimization:\n  algorithm: grid\n  space: {lr: 'uniform(0, 1)'}\n", "parameter lr: uniform has no end of values, and the algorithm is grid. Write range(low, high, step) or choice(…).  (bough.yml, line 15)"),
     (with_setting("max_trials: 0"), "max_trials is 0. Write a whole number, at least 1.  (bough.yml, line 15)"),
     (with_setting("max_trials: 1.5"), "max_trials is 1.5. Write a whole number, at least 1.  (bough.yml, line 15)"),
     (with_setting("max_epochs: true"), "max_epochs is true. Write a whole number, at least 1.  (bough.yml, line 15)"),

@@ -43,6 +43,10 @@ def test_a_process_without_a_kpi_takes_the_limit_at_once() -> None:
     assert _taken_at(EpochLimit(2), [1, 2, 3]) == 1
 
 
+def test_a_follower_without_a_kpi_leaves_rank_0_time_for_the_kpi_of_that_epoch() -> None:
+    assert _taken_at(EpochLimit(2, is_follower=True), [1, 2, 3]) == 2
+
+
 def test_one_epoch_is_a_limit_too() -> None:
     first, second = EpochLimit(1), EpochLimit(1)
     first.has_kpi = second.has_kpi = True

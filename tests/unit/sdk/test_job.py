@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.unit.sdk.conftest import Lines
@@ -93,6 +95,23 @@ def test_points_are_written_as_they_were_sent(job: Job, lines: Lines) -> None:
     assert [line[1] for line in lines()] == list(range(13))
 
 
+def test_a_strict_decoder_reads_every_line_with_its_time(job: Job, attempt_dir: Path) -> None:
+    """The coordinator decodes with msgspec; the time is written with an exponent."""
+    before = time.time()
+    note = job.create_channel("note", type="text")
+    note.send(1, "a lone surrogate: \ud800, a zero: \0")
+    job.set_info("\U0001f600", {"\udfff": b"\xff"})
+    job.progress(1)
+    after = time.time()
+
+    (path,) = (attempt_dir / "journal").iterdir()
+    found = msgspec.json.Decoder().decode_lines(path.read_bytes())
+
+    assert [line[0] for line in found] == ["h", "c", "p", "i", "g"]
+    assert found[2][3:] == [found[1][3], 1, "a lone surrogate: ?, a zero: \0"]
+    assert all(before - 1e-3 <= line[2] <= after for line in found[1:])
+
+
 def test_a_name_may_hold_anything_printable(job: Job, lines: Lines) -> None:
     job.create_channel('val "acc" \\ ü/{}').send(1, 0.5)
 
@@ -151,7 +170,7 @@ def test_the_same_channel_again_is_the_same_channel(job: Job, lines: Lines) -> N
         ({"name": ""}, r"The name of a channel is a text, got ''\. Give it one\."),
         ({"name": None}, r"The name of a channel is a text, got None\."),
         ({"name": "a" * 201}, r"The name of a channel has 201 characters: a{40}…\. Use at most 200\."),
-        ({"name": "a\nb"}, r"The name 'a\\nb' of a channel holds control characters\. Leave them out\."),
+        ({"name": "a\nb"}, r"The name 'a\\nb' of a channel holds characters that cannot be printed\. Leave them out\."),
         ({"name": "a", "traces": "loss"}, r"traces of channel a is 'loss'\. Give a list of names"),
         ({"name": "a", "traces": []}, r"traces of channel a is \[\]\."),
         ({"name": "a", "traces": [{"color": 1}]}, r"The name of a trace is a text, got None\."),

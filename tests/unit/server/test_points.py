@@ -23,7 +23,7 @@ def chunks(draw: st.DrawFn) -> Chunk:
     seq = sorted(draw(st.sets(st.integers(0, 2**53), min_size=n, max_size=n)))
     y: object = [np.array(column(), float) for _ in range(traces)]
     if draw(st.booleans()):
-        y = [draw(st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=n, max_size=n))]
+        y = [draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=n, max_size=n))]
     return Chunk(np.array(seq, np.int64), np.array(column(), float), np.array(column(), float), y)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bestSoFar, channelChart, curvesChart, kpiChart } from "../../../server/bough_server/web/app/charts.js";
+import { bestSoFar, channelChart, curvesChart, isMinimized, kpiChart, kpiCurve } from "../../../server/bough_server/web/app/charts.js";
 
 const colours = { series: ["a", "b"], best: "green", accent: "blue" };
 const job = (number, kpi, state = "DONE") => ({ id: `k${number}`, number, kpi, state });
@@ -10,6 +10,14 @@ test("the best so far only ever gets better, in the direction of the KPI", () =>
 
   assert.deepEqual(bestSoFar(ended, false), [[1, 0.5], [2, 0.5], [3, 0.7]]);
   assert.deepEqual(bestSoFar(ended, true), [[1, 0.5], [2, 0.4], [3, 0.4]]);
+});
+
+test("where only the script declares the direction, the best trial tells it", () => {
+  const ended = [job(1, 0.5), job(2, 0.4), job(3, 0.7)];
+
+  assert.equal(isMinimized({ kpi: { direction: null }, best: ended[1] }, ended), true);
+  assert.equal(isMinimized({ kpi: { direction: null }, best: ended[2] }, ended), false);
+  assert.equal(isMinimized({ kpi: { direction: "minimize" }, best: null }, []), true);
 });
 
 test("the KPI chart shows ended trials with a finite KPI, by number", () => {
@@ -38,4 +46,14 @@ test("points after the stop are a dashed line of their own, and what is no numbe
   assert.deepEqual(before.data, [[1, null], [2, 0.5]]);
   assert.deepEqual(after.data, [[2, 0.5], [3, 0.4]]);
   assert.equal(after.lineStyle.type, "dashed");
+});
+
+test("the KPI may be a channel, one trace of a channel, or what the script marked", () => {
+  const loss = { name: "loss", traces: ["loss"], kpi: false, x: [1], y: [[9]], t: [0] };
+  const accuracy = { name: "accuracy", traces: ["training", "validation"], kpi: true, x: [1], y: [[0.8], [0.7]], t: [0] };
+
+  assert.deepEqual(kpiCurve([loss, accuracy], "accuracy/validation").y, [0.7]);
+  assert.deepEqual(kpiCurve([loss, accuracy], "loss").y, [9]);
+  assert.deepEqual(kpiCurve([loss, accuracy], null).channel, "accuracy");
+  assert.equal(kpiCurve([], "loss"), null);
 });

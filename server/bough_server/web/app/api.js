@@ -18,7 +18,7 @@ export class Failure extends Error {
 
 async function failure(reply) {
   if (reply.status === 401) {
-    return new Failure(401, "This browser is not logged in, or no longer.", "Open a fresh link: bough login prints one, and so does bough up.");
+    return new Failure(401, "This browser is not logged in, or no longer.", "Open a fresh link: bough login --link prints one, and so does bough up.");
   }
   const told = await reply.json().catch(() => ({}));
   return new Failure(reply.status, told.detail || `The coordinator answered ${reply.status}.`, told.remedy || "");

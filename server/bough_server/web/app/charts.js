@@ -19,13 +19,12 @@ export function base(colours, { x, y, integer = false, log = false }) {
   };
 }
 
-/** KPI over the trials' numbers, with the best so far as a stair. Returns what `Chart` draws. */
-export function kpiChart(optimization, trials) {
+/** KPI over the trials' numbers, with the best so far as a stair; `name` is the KPI's. Returns what `Chart` draws. */
+export function kpiChart(optimization, trials, name) {
   const ended = trials.filter((job) => isEnded(job.state) && isFinite(job.kpi)).sort((a, b) => a.number - b.number);
-  const minimize = optimization?.kpi?.direction === "minimize";
-  const stair = bestSoFar(ended, minimize);
+  const stair = bestSoFar(ended, isMinimized(optimization, ended));
   return (colours) => ({
-    ...base(colours, { x: "trial", y: optimization?.kpi?.channel || "KPI", integer: true }),
+    ...base(colours, { x: "trial", y: name, integer: true }),
     series: [
       {
         type: "scatter", name: "trial", symbolSize: 8, itemStyle: { color: colours.accent, opacity: 0.8 }, cursor: "pointer",
@@ -38,6 +37,14 @@ export function kpiChart(optimization, trials) {
   });
 }
 
+/** Whether lower is better. Where only the script says so, the best trial tells: nothing beats it. */
+export function isMinimized(optimization, ended) {
+  const direction = optimization?.kpi?.direction;
+  if (direction) return direction === "minimize";
+  const best = optimization?.best?.kpi;
+  return isFinite(best) && ended.some((job) => job.kpi > best);
+}
+
 /** `[[number, best], …]`, one pair per trial that ended with a KPI. */
 export function bestSoFar(ended, minimize) {
   let best = null;
@@ -47,11 +54,24 @@ export function bestSoFar(ended, minimize) {
   });
 }
 
+/**
+ * The curve of the KPI among a job's channels, or null; `kpi` is "channel", "channel/trace" or null (what the script marked).
+ * Returns `{name, channel, trace, x, y, t}`, trace being its index.
+ */
+export function kpiCurve(channels, kpi) {
+  for (const channel of channels) {
+    const found = channel.traces.findIndex((trace) => `${channel.name}/${trace}` === kpi);
+    if (!(found >= 0 || channel.name === kpi || (!kpi && channel.kpi))) continue;
+    const trace = Math.max(0, found);
+    return { name: kpi || channel.name, channel: channel.name, trace, x: channel.x, y: channel.y[trace], t: channel.t };
+  }
+  return null;
+}
+
 /** Learning curves: one line per job, the best one in front. */
-export function curvesChart(optimization, curves, trials) {
+export function curvesChart(optimization, curves, trials, name) {
   const best = optimization?.best?.id;
   const lines = [...curves].filter(([id]) => trials.has(id)).sort(([a], [b]) => (a === best) - (b === best) || trials.get(a).number - trials.get(b).number);
-  const name = lines.length ? lines[0][1].name : optimization?.kpi?.channel || "KPI";
   return (colours) => ({
     ...base(colours, { x: "epoch", y: name }),
     series: lines.map(([id, curve]) => {

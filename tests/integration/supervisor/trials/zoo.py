@@ -69,6 +69,7 @@ def chain() -> None:
         if os.fork() == 0:
             while True:
                 os.setsid()
+                note()
                 time.sleep(0.002)
                 if os.fork():
                     os._exit(0)

@@ -36,7 +36,7 @@ function NoAgent() {
     <p>An agent runs the trials of a machine. On this one, <code>bough up</code> starts one beside the coordinator. On another:</p>
     <pre><code>pip install ${location.origin}/wheel/…   # the address is listed at ${location.origin}/wheel/
 bough agent server --coordinator ${location.origin} --secure-key KEY</code></pre>
-    <p>A key for agents: <code>bough key create --scope agent</code></p>
+    <p>A key for agents: <code>bough key create --scope agent NAME</code></p>
   <//>`;
 }
 

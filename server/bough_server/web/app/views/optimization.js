@@ -1,7 +1,7 @@
 /** One optimization: how far it is, its best trial, its KPI over the trials, learning curves, and the trials as a table. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { exportUrl, get, post } from "../api.js";
-import { kpiChart, curvesChart } from "../charts.js";
+import { curvesChart, kpiChart, kpiCurve } from "../charts.js";
 import { Chart } from "../chart.js";
 import { duration, isEnded, moment, number } from "../format.js";
 import { html } from "../html.js";
@@ -21,9 +21,10 @@ export function Optimization({ id, fields, tell }) {
   const { state, failure } = useLive([`optimization:${id}`], load, told);
   useEffect(() => tell(state), [state]);
   const bump = useRef(throttled(() => setVersion((was) => was + 1), 1000)).current;
-  useCurves(optimization, trials, curves, setCurves);
-  const drawKpi = useMemo(() => kpiChart(optimization, [...trials.values()]), [optimization, trials]);
-  const drawCurves = useMemo(() => curvesChart(optimization, curves, trials), [optimization, curves, trials]);
+  const missed = useCurves(optimization, trials, curves, setCurves);
+  const kpiName = optimization?.kpi?.channel || [...curves.values()][0]?.name || "KPI";
+  const drawKpi = useMemo(() => kpiChart(optimization, [...trials.values()], kpiName), [optimization, trials, kpiName]);
+  const drawCurves = useMemo(() => curvesChart(optimization, curves, trials, kpiName), [optimization, curves, trials, kpiName]);
 
   async function load() {
     const [one, reasons] = await Promise.all([get(`/optimizations/${id}`), get("/why")]);
@@ -38,6 +39,7 @@ export function Optimization({ id, fields, tell }) {
     if (kind === "optimization") setOptimization(data);
     if (kind === "job") setTrials((was) => new Map(was).set(data.id, data));
     if (kind === "points") setCurves((was) => withPoints(was, data));
+    if (kind === "points" && !curves.has(data.job)) missed();
     if (kind === "job") bump();
   }
 
@@ -51,19 +53,19 @@ export function Optimization({ id, fields, tell }) {
     <${Notes} title="Worth a look" of=${optimization.warnings} />
     <div class="columns">
       <${Summary} optimization=${optimization} />
-      <${Best} optimization=${optimization} />
+      <${Best} best=${optimization.best} kpiName=${kpiName} />
     </div>
     ${trials.size === 0
       ? html`<${Empty} title="No trial yet"><p>Trials appear here when an agent takes them. <a href="#/agents">Agents</a></p><//>`
       : html`<div class="columns">
-          <section><h2>KPI over trials</h2><${Chart} draw=${drawKpi} onPick=${pick} label=${kpiLabel(optimization, trials)} /></section>
+          <section><h2>KPI over trials</h2><${Chart} draw=${drawKpi} onPick=${pick} label=${kpiLabel(optimization, trials, kpiName)} /></section>
           <section><h2>Learning curves</h2><${Chart} draw=${drawCurves} onPick=${pick} label="The KPI over epochs, for each of the running, the best and the newest trials" /></section>
         </div>
-        <${Trials} optimization=${optimization} fields=${fields} version=${version} latest=${trials} />`}`;
+        <${Trials} optimization=${optimization} fields=${fields} version=${version} latest=${trials} kpiName=${kpiName} />`}`;
 }
 
-const kpiLabel = (optimization, trials) =>
-  `The KPI ${optimization.kpi?.channel || ""} of ${trials.size} trials, and the best so far: ${number(optimization.best?.kpi)}`;
+const kpiLabel = (optimization, trials, kpiName) =>
+  `The KPI ${kpiName} of ${trials.size} trials, and the best so far: ${number(optimization.best?.kpi)}`;
 
 /** Every trial, in chunks: the chart shows them all. */
 async function allTrials(id) {
@@ -75,24 +77,31 @@ async function allTrials(id) {
   }
 }
 
-/** Read the learning curves of those trials whose curves are wanted and not here yet. */
+/**
+ * Read the learning curves of those trials whose curves are wanted and not here yet.
+ *
+ * Returns the function to call when a point came of a trial without a curve: it had none when it was asked.
+ */
 function useCurves(optimization, trials, curves, setCurves) {
   const wanted = useMemo(() => (optimization ? chosen(optimization, trials) : []), [optimization, trials]);
   const asked = useRef(new Set());
+  const [again, setAgain] = useState(0);
+  const missed = useRef(throttled(() => setAgain((was) => was + 1), 500)).current;
   useEffect(() => {
     if (curves.size === 0) asked.current.clear();
     for (const id of wanted) {
       if (asked.current.has(id)) continue;
       asked.current.add(id);
-      get(`/jobs/${id}/points`, { channel: optimization.kpi?.channel })
+      get(`/jobs/${id}/points`)
         .then(({ channels }) => {
-          const channel = channels.find((one) => one.kpi) || channels[0];
-          if (channel) setCurves((was) => new Map(was).set(id, { name: channel.name, x: channel.x, y: channel.y[0], t: channel.t }));
+          const curve = kpiCurve(channels, optimization.kpi?.channel);
+          if (curve) setCurves((was) => new Map(was).set(id, curve));
           else asked.current.delete(id); // it has sent nothing yet
         })
         .catch(() => asked.current.delete(id)); // shown again with the next change
     }
-  }, [wanted.join(" "), curves.size === 0]);
+  }, [wanted.join(" "), curves.size === 0, again]);
+  return missed;
 }
 
 function chosen(optimization, trials) {
@@ -106,12 +115,12 @@ function chosen(optimization, trials) {
 /** Points of one event behind those that are here; what an earlier reply already held is skipped. */
 function withPoints(curves, { job, channel, x, y, t }) {
   const had = curves.get(job);
-  if (!had || had.name !== channel) return curves;
+  if (!had || had.channel !== channel) return curves;
   const last = had.t.length ? had.t[had.t.length - 1] : -Infinity;
   const fresh = t.map((time, i) => i).filter((i) => t[i] > last);
   if (fresh.length === 0) return curves;
   const added = (old, values) => old.concat(fresh.map((i) => values[i]));
-  return new Map(curves).set(job, { ...had, x: added(had.x, x), y: added(had.y, y[0]), t: added(had.t, t) });
+  return new Map(curves).set(job, { ...had, x: added(had.x, x), y: added(had.y, y[had.trace]), t: added(had.t, t) });
 }
 
 function Heading({ optimization, changed }) {
@@ -159,11 +168,10 @@ function Summary({ optimization }) {
   </section>`;
 }
 
-function Best({ optimization }) {
-  const { best, kpi } = optimization;
+function Best({ best, kpiName }) {
   if (!best) return html`<section><h2>Best so far</h2><p class="quiet">No trial has ended with a KPI yet.</p></section>`;
   return html`<section><h2>Best so far</h2>
-    <p class="headline"><span class="best">${number(best.kpi)}</span> <span class="quiet">${kpi?.channel || ""}</span> <a href=${jobLink(best.id)}>trial ${best.number}</a></p>
+    <p class="headline"><span class="best">${number(best.kpi)}</span> <span class="quiet">${kpiName}</span> <a href=${jobLink(best.id)}>trial ${best.number}</a></p>
     <${Values} of=${best.values} />
   </section>`;
 }

@@ -9,7 +9,7 @@ const PAGE = 50;
 const FILTERS = ["", "RUNNING", "DONE", "FAILED", "ABORTED"];
 
 /** `version` rises when the page shall be asked for anew; `latest` holds the newest state of each trial by its id. */
-export function Trials({ optimization, fields, version, latest }) {
+export function Trials({ optimization, fields, version, latest, kpiName }) {
   const sort = fields.sort || "number";
   const descending = fields.descending ? fields.descending === "true" : true;
   const offset = Number(fields.from || 0);
@@ -34,7 +34,7 @@ export function Trials({ optimization, fields, version, latest }) {
     <${Trouble} failure=${failure} />
     <div class="scroll"><table>
       <thead><tr>
-        ${[["number", "#"], ["state", "state"], ["kpi", optimization.kpi?.channel || "KPI"]].map(([name, text]) => html`<${Sorted} key=${name} ...${{ name, text, sort, descending, at }} />`)}
+        ${[["number", "#"], ["state", "state"], ["kpi", kpiName]].map(([name, text]) => html`<${Sorted} key=${name} ...${{ name, text, sort, descending, at }} />`)}
         ${paths.map((path) => html`<${Sorted} key=${path} ...${{ name: `p.${path}`, text: path, sort, descending, at }} />`)}
         <th class="n">epochs</th>
         ${[["duration", "time"], ["started", "started"]].map(([name, text]) => html`<${Sorted} key=${name} ...${{ name, text, sort, descending, at }} />`)}

@@ -1,0 +1,109 @@
+"""Agents: registered under a name, known by an id, refused while another process of that name is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from bough.errors import Conflict, Forbidden, NotFound, UsageError
+from bough_server.service.identity import ADMIN, AGENT, Key
+from bough_server.store.schema import agents
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """What an agent says of itself when it connects."""
+
+    name: str
+    slots: int
+    epoch: str
+    version: str = ""
+    boot_id: str = ""
+    host: str = ""
+    system: dict[str, Any] = {}
+    labels: list[str] = []
+
+
+def read_registration(body: Any) -> Registration:
+    """Return the checked body; raise `UsageError` naming what is wrong with it."""
+    try:
+        found = msgspec.convert(body, Registration)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"the registration cannot be read: {error}.", "Install the agent of this coordinator's version."
+        ) from None
+    if not 1 <= found.slots <= 1024:
+        raise UsageError(f"agent {found.name} has {found.slots} slots.", "Give it at least one: --slots 1.")
+    if not 0 < len(found.name) <= 64 or not found.name.isprintable():
+        raise UsageError(f"{found.name!r} is no name for an agent.", "Use up to 64 printable characters: --name gpu1.")
+    return found
+
+
+def require_agent_scope(key: Key) -> None:
+    """Raise `Forbidden` unless ``key`` may act as an agent."""
+    if key.scope not in (AGENT, ADMIN):
+        raise Forbidden(
+            f"key {key.name} has the scope {key.scope}, not agent.", "Make one: bough key create --scope agent."
+        )
+
+
+def register(tx: Connection, key: Key, told: Registration, now: float, new_id: Callable[[], str]) -> dict[str, Any]:
+    """Return the agent's row: the known one of that name and key, or a new one."""
+    mine = (agents.c.name == told.name) & (agents.c.key == key.id)
+    values = {**msgspec.structs.asdict(told), "registered_at": now, "seen_at": now}
+    known = tx.execute(select(agents.c.id).where(mine)).scalar_one_or_none()
+    if known is None:
+        known = new_id()
+        tx.execute(insert(agents), {**values, "id": known, "key": key.id, "drain": False})
+    else:
+        tx.execute(update(agents).where(mine).values(**values))
+    return row(tx, known)
+
+
+def refuse_second(told: Registration, other_epoch: str, silent_s: float) -> None:
+    """Raise `Conflict` if the process heard of ``silent_s`` ago is another one."""
+    if other_epoch != told.epoch:
+        raise Conflict(
+            f"an agent called {told.name} is already connected (heard of {silent_s:.0f} s ago).",
+            "Give this one another --name, or wait half a minute if it has just been restarted.",
+        )
+
+
+def row(tx: Connection, agent_id: str) -> dict[str, Any]:
+    """Return the agent's row; raise `NotFound`."""
+    found = tx.execute(select(agents).where(agents.c.id == agent_id)).mappings().first()
+    if found is None:
+        raise NotFound(f"there is no agent {agent_id}.", "Agents register first; see bough agent status.")
+    return dict(found)
+
+
+def of_key(tx: Connection, key: Key, agent_id: str, epoch: str | None = None) -> dict[str, Any]:
+    """Return the agent's row if ``key`` speaks for it, and ``epoch`` (if given) is its newest process.
+
+    Raises:
+        NotFound: There is no such agent.
+        Forbidden: It registered with another key.
+        Conflict: Another process has registered under its name since.
+    """
+    require_agent_scope(key)
+    found = row(tx, agent_id)
+    if found["key"] != key.id:
+        raise Forbidden(f"agent {found['name']} registered with another key.", "Use the key that it was started with.")
+    if epoch is not None and found["epoch"] != epoch:
+        raise Conflict(f"another process has connected as agent {found['name']}.", "Give each agent its own --name.")
+    return found
+
+
+def set_drain(tx: Connection, agent_id: str, is_on: bool) -> dict[str, Any]:
+    """Let the agent take nothing more, or again; ``agent_id`` may be its name. Returns its row."""
+    found = (
+        tx.execute(select(agents.c.id).where((agents.c.id == agent_id) | (agents.c.name == agent_id))).scalars().all()
+    )
+    if not found:
+        raise NotFound(f"there is no agent {agent_id}.", "List them: bough agent status.")
+    if len(found) > 1:
+        raise Conflict(f"{len(found)} agents are called {agent_id}.", "Give the id.")
+    tx.execute(update(agents).where(agents.c.id == found[0]).values(drain=is_on))
+    return row(tx, found[0])

@@ -1,0 +1,178 @@
+"""The optimizers' answers, asked for before anyone needs them.
+
+As soon as the history of an optimization changes or one of its asks is taken, the next one is prepared, so that a
+claim does not wait. What an ask may be used for is decided by `is_current`: one trial at a time always sees every end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from bough_server.optimizers.client import Ask, OptimizerFailed, Outcome
+from bough_server.service.states import CREATED, LIVE, RUNNING
+from bough_server.store.database import Database
+from bough_server.store.schema import history, jobs, optimizations, space_versions
+
+_AHEAD = 4  # answers that need no history may be prepared so far ahead
+
+
+class Optimizer(Protocol):
+    """What answers: `bough_server.optimizers.client.OptimizerProcess`."""
+
+    async def ask(self, ask: Ask) -> dict[str, Any]:
+        """Return the values of the next trial; raise `OptimizerFailed`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An answer that waits to be taken.
+
+    Args:
+        number: Of the ask, from 0.
+        history_seq: How many ends it saw.
+        needs_history: Whether it would be another one with more of them.
+        values: Flat.
+    """
+
+    number: int
+    history_seq: int
+    needs_history: bool
+    values: Mapping[str, Any]
+
+
+def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
+    """Return whether the answer to that ask depends on what ended before."""
+    if optimization["algorithm"] == "tpe":
+        return bool(number >= optimization["initial_random"])
+    return optimization["algorithm"] not in ("random", "grid")
+
+
+def is_current(prepared: Prepared, optimization: Mapping[str, Any]) -> bool:
+    """Return whether ``prepared`` may be the next trial's: with several at a time it may have missed one end."""
+    if prepared.number != optimization["asks"]:
+        return False
+    missed = 0 if optimization["max_parallel"] == 1 else 1
+    return not prepared.needs_history or optimization["history_seq"] - prepared.history_seq <= missed
+
+
+class Asks:
+    """Prepares asks of all running optimizations, one at a time, for as long as its task runs."""
+
+    def __init__(
+        self,
+        store: Database,
+        optimizer: Optimizer,
+        on_ready: Callable[[str], None],
+        on_failure: Callable[[str, str], Any],
+    ) -> None:
+        self._store = store
+        self._optimizer = optimizer
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._ready: dict[str, list[Prepared]] = {}
+        self._outcomes: dict[str, list[Outcome]] = {}
+        self._spaces: dict[str, dict[str, Any]] = {}
+        self._awake: dict[str, None] = {}
+        self._something = asyncio.Event()
+        self._answered = asyncio.Condition()
+        self.answers = 0  # how many came so far: what one waits with must be read before one looks
+
+    def prepared(self, optimization: Mapping[str, Any]) -> Prepared | None:
+        """Return the answer that the next trial of ``optimization`` (its row) may take, if there is one."""
+        found = self._ready.get(optimization["id"], [])
+        return next((one for one in found if is_current(one, optimization)), None)
+
+    def wake(self, optimization_id: str) -> None:
+        """Look at that optimization soon: its history or its state has changed, or an ask was taken."""
+        self._awake[optimization_id] = None
+        self._something.set()
+
+    async def wait_for_answer(self, seen: int, timeout_s: float) -> bool:
+        """Wait until there were more than ``seen`` answers (see `answers`); False after ``timeout_s``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._answered:
+                await self._answered.wait_for(lambda: self.answers > seen)
+                return True
+        return False
+
+    async def run(self) -> None:
+        """Prepare asks until cancelled."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while self._awake:
+                optimization_id = next(iter(self._awake))
+                del self._awake[optimization_id]
+                await self._prepare(optimization_id)
+
+    async def _prepare(self, optimization_id: str) -> None:
+        row = await self._store.read(lambda tx: self._needed(tx, optimization_id))
+        if row is None:
+            return
+        number = row["asks"] + len(self._keep(row))
+        try:
+            values = await self._optimizer.ask(self._ask(row, number))
+        except OptimizerFailed as error:
+            await self._on_failure(optimization_id, str(error))
+            return
+        found = Prepared(number, row["history_seq"], needs_history(row, number), values)
+        self._ready.setdefault(optimization_id, []).append(found)
+        self._on_ready(optimization_id)
+        async with self._answered:
+            self.answers += 1
+            self._answered.notify_all()
+        self.wake(optimization_id)
+
+    def _keep(self, row: Mapping[str, Any]) -> list[Prepared]:
+        """Return the answers in stock that may still be taken one after the other; the others are thrown away."""
+        kept: list[Prepared] = []
+        for one in sorted(self._ready.get(row["id"], []), key=lambda one: one.number):
+            if one.number == row["asks"] + len(kept) and is_current(one, {**row, "asks": one.number}):
+                kept.append(one)
+        self._ready[row["id"]] = kept
+        return kept
+
+    def _needed(self, tx: Connection, optimization_id: str) -> dict[str, Any] | None:
+        """Return the optimization's row if another answer of it is needed now, its history being read."""
+        found = tx.execute(select(optimizations).where(optimizations.c.id == optimization_id)).mappings().first()
+        if found is None or found["state"] != RUNNING:
+            self._outcomes.pop(optimization_id, None)
+            self._ready.pop(optimization_id, None)
+            return None
+        row = dict(found)
+        kept = self._keep(row)
+        if len(kept) >= min(_stock(tx, row, row["asks"] + len(kept)), row["max_trials"] - row["asks"]):
+            return None
+        self._read_history(tx, row)
+        return row
+
+    def _read_history(self, tx: Connection, row: Mapping[str, Any]) -> None:
+        known = self._outcomes.setdefault(row["id"], [])
+        new = select(history).where(history.c.optimization == row["id"], history.c.seq > len(known))
+        for entry in tx.execute(new.order_by(history.c.seq)).mappings():
+            known.append(Outcome(entry["ask_number"], entry["values"], entry["loss"]))
+        if row["id"] not in self._spaces:
+            mine = (space_versions.c.optimization == row["id"]) & (space_versions.c.version == row["space_version"])
+            self._spaces[row["id"]] = tx.execute(select(space_versions.c.space).where(mine)).scalar_one()
+
+    def _ask(self, row: Mapping[str, Any], number: int) -> Ask:
+        seen = self._outcomes[row["id"]][: row["history_seq"]]
+        space = self._spaces[row["id"]]
+        return Ask(row["id"], row["algorithm"], space, seen, number, row["seed"], row["initial_random"])
+
+
+def _stock(tx: Connection, row: Mapping[str, Any], number: int) -> int:
+    """Return how many answers should be there, that of ask ``number`` among them."""
+    mine = jobs.c.optimization == row["id"]
+    if needs_history(row, number):
+        live = tx.execute(select(jobs.c.id).where(mine, jobs.c.state.in_(LIVE)).limit(1)).first()
+        return 0 if row["max_parallel"] == 1 and live is not None else 1
+    waiting = tx.execute(select(jobs.c.id).where(mine, jobs.c.state == CREATED).limit(_AHEAD)).all()
+    return max(1, len(waiting))

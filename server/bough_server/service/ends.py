@@ -1,0 +1,210 @@
+"""The end of an attempt: from the exit that an agent reports, over the wait for its data, to the job's last state.
+
+Everything that follows from an end happens in the same transaction: KPI, retry, history, the optimization's own end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from bough import _layout
+from bough_server.service import kpi as kpis
+from bough_server.service import optimizations as lifecycle
+from bough_server.service import states
+from bough_server.service.changes import Changes
+from bough_server.service.kpi import Kpi
+from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
+from bough_server.service.verdict import Ending, Verdict, judge
+from bough_server.store import reads
+from bough_server.store.schema import attempts, history, optimizations, streams
+
+HELD, LOST, RELEASED, ENDED = "held", "lost", "released", "ended"  # states of an attempt
+_TAIL = 4096  # bytes of the log that a message may come from
+_MOVE = {DONE: "finish", FAILED: "fail", ABORTED: "abort"}
+
+
+def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any], now: float, changes: Changes) -> bool:
+    """Note that the newest attempt of ``job`` is over; False if the job is past that."""
+    if not states.move_job(tx, job["id"], "exit", of_attempt=job["attempt"], unreachable=False):
+        return False
+    mine = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
+    tx.execute(update(attempts).where(mine).values(exit=dict(exit_), exit_at=now, state=HELD))
+    changes.of_job(job)
+    return True
+
+
+def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_overdue: bool = False) -> bool:
+    """End the job if its attempt is over and all its bytes are in, or if waiting for them ``is_overdue``.
+
+    Returns:
+        Whether it was DRAINING and is no longer.
+    """
+    job = reads.job(tx, job_id)
+    if job["state"] != DRAINING:
+        return False
+    mine = and_(attempts.c.job == job_id, attempts.c.attempt == job["attempt"])
+    attempt = dict(tx.execute(select(attempts).where(mine)).mappings().one())
+    missing, is_changed = _compared(tx, job, attempt["exit"])
+    if missing and not is_overdue:
+        return False
+    tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now))
+    optimization = _optimization_of(tx, job)
+    exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
+    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization)
+    verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
+    facts = _facts(exit_, kpi) | {"partial": bool(missing)}
+    conclude(tx, job, verdict, now, changes, facts, kpi)
+    if optimization is not None:
+        _remember_kpi(tx, optimization, kpi)
+        _warn_if_no_progress(tx, job, attempt, verdict, changes)
+    return True
+
+
+def conclude(
+    tx: Connection,
+    job: Mapping[str, Any],
+    verdict: Verdict,
+    now: float,
+    changes: Changes,
+    facts: Mapping[str, Any] | None = None,
+    kpi: Kpi | None = None,
+) -> None:
+    """Move ``job`` to the verdict's state with all that follows: retry, history, what becomes of the optimization."""
+    optimization = _optimization_of(tx, job)
+    changes.of_job(job)
+    if verdict.state == QUEUED:
+        give_back(tx, job, now, changes, verdict.message)
+        return
+    if verdict.state == FAILED and _may_try_again(job, optimization):
+        give_back(tx, job, now, changes, verdict.message, failures=job["failures"] + 1)
+        return
+    values = {**(facts or {}), "end_reason": verdict.reason, "message": verdict.message, "ended_at": now}
+    values |= {"unreachable": False, "desired": "run", "desired_cause": None}
+    if not states.move_job(tx, job["id"], _MOVE[verdict.state], of_attempt=job["attempt"], **values):
+        return
+    changes.ended.append(job["id"])
+    if optimization is not None:
+        _tell(tx, job, optimization, verdict, kpi, now)
+        lifecycle.after_end(tx, optimization["id"], now, changes, verdict.message if verdict.state == FAILED else None)
+
+
+def give_back(
+    tx: Connection, job: Mapping[str, Any], now: float, changes: Changes, message: str | None, **values: Any
+) -> None:
+    """Queue the job again with the same values, or end it as ABORTED if its user had asked for that meanwhile."""
+    changes.of_job(job)
+    if job["desired"] != "run" and job["desired_cause"] == _layout.USER:
+        conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
+        return
+    values = {"message": message, "queued_at": now, "desired": "run", "desired_cause": None, "status": None, **values}
+    values |= {"unreachable": False, "epochs": None, "epochs_total": None}
+    states.move_job(tx, job["id"], "give_back", of_attempt=job["attempt"], **values)
+
+
+def _optimization_of(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    if job["optimization"] is None:
+        return None
+    return dict(tx.execute(select(optimizations).where(optimizations.c.id == job["optimization"])).mappings().one())
+
+
+def _compared(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Return which streams lack bytes, and whether a journal is not what the supervisor saw at the end."""
+    mine = and_(streams.c.job == job["id"], streams.c.attempt == job["attempt"])
+    stored = {row["stream"]: row for row in tx.execute(select(streams).where(mine)).mappings()}
+    journals = {_layout.JOURNAL_STREAM + writer: entry for writer, entry in (exit_.get("journals") or {}).items()}
+    expected = {**journals, _layout.LOG_STREAM: exit_.get("log") or {"bytes": 0}}
+    missing, is_changed = [], False
+    for name, entry in expected.items():
+        row = stored.get(name)
+        acked = row["acked"] if row is not None else 0
+        if acked < entry["bytes"]:
+            missing.append(name)
+        elif name in journals and row is not None and (acked > entry["bytes"] or row["crc"] != entry["crc"]):
+            is_changed = True
+    return missing, is_changed
+
+
+def label(job: Mapping[str, Any]) -> str:
+    """Return what messages call ``job``."""
+    return f"job {job['id']}" if job["number"] is None else f"trial {job['number']}"
+
+
+def _ending(
+    tx: Connection, job: Mapping[str, Any], attempt: Mapping[str, Any], kpi: Kpi, optimization: Mapping[str, Any] | None
+) -> Ending:
+    tail, _ = reads.log_bytes(tx, job["id"], job["attempt"], -_TAIL, _TAIL)
+    wanted = optimization["kpi_channel"] if optimization is not None else None
+    is_trial = optimization is not None
+    said, told = attempt["said"], attempt["said_message"]
+    return Ending(label(job), is_trial, attempt["exit"], said, told, kpi, wanted, tail.decode(errors="replace"))
+
+
+def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:
+    return {
+        "kpi": kpi.value,
+        "kpi_last": kpi.last,
+        "kpi_best": kpi.best,
+        "kpi_best_x": kpi.best_x,
+        "duration_s": exit_.get("duration_s"),
+        "exit_code": exit_.get("exit_code"),
+    }
+
+
+def _may_try_again(job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> bool:
+    if optimization is None or optimization["state"] not in (states.RUNNING, states.PAUSED):
+        return False
+    return bool(job["failures"] < optimization["retry"] and job["desired"] == "run")
+
+
+def _tell(
+    tx: Connection,
+    job: Mapping[str, Any],
+    optimization: Mapping[str, Any],
+    verdict: Verdict,
+    kpi: Kpi | None,
+    now: float,
+) -> None:
+    """Append the end to the history that the optimizer is rebuilt from; what a user aborted says nothing."""
+    if verdict.state == ABORTED or job["ask_number"] is None:
+        return
+    seq = optimization["history_seq"] + 1
+    is_success = verdict.state == DONE and kpi is not None and kpi.value is not None
+    loss = kpis.loss(kpi.value, kpi.direction) if is_success and kpi is not None and kpi.value is not None else None
+    entry = {"optimization": optimization["id"], "seq": seq, "job": job["id"], "ask_number": job["ask_number"]}
+    tx.execute(insert(history), {**entry, "values": job["values"], "loss": loss, "ended_at": now})
+    in_row = 0 if is_success else optimization["failures_in_row"] + 1
+    row = optimizations.c.id == optimization["id"]
+    tx.execute(update(optimizations).where(row).values(history_seq=seq, failures_in_row=in_row))
+
+
+def _remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:
+    if kpi.channel is None or optimization["kpi_channel_seen"] == kpi.channel:
+        return
+    seen = {"kpi_channel_seen": kpi.channel, "kpi_direction_seen": kpi.direction}
+    tx.execute(update(optimizations).where(optimizations.c.id == optimization["id"]).values(**seen))
+
+
+def _warn_if_no_progress(
+    tx: Connection, job: Mapping[str, Any], attempt: Mapping[str, Any], verdict: Verdict, changes: Changes
+) -> None:
+    """The first trials that run to their end without a word about epochs: a limit that can never hold is said once."""
+    if job["max_epochs"] is None or attempt["progressed"] or verdict.state not in (DONE, FAILED):
+        return
+    if verdict.state == FAILED and verdict.reason not in (kpis.NO_KPI, kpis.NAN_KPI):
+        return
+    text = (
+        f"{label(job)} never called job.progress: max_epochs {job['max_epochs']:g} cannot be enforced. "
+        "Call job.progress(epoch, total) after each epoch."
+    )
+    row = tx.execute(select(optimizations.c.warnings).where(optimizations.c.id == job["optimization"])).scalar_one()
+    if any("never called job.progress" in warning for warning in row):
+        return
+    mine = optimizations.c.id == job["optimization"]
+    tx.execute(update(optimizations).where(mine).values(warnings=[*row, text]))
+    changes.optimizations.add(job["optimization"])
+
+
+__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "give_back", "label", "settle"]

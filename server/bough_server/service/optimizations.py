@@ -1,0 +1,312 @@
+"""The life of an optimization: created, its trials topped up, paused, resumed, extended, stopped, and its own end.
+
+A trial's row exists, CREATED and without values, as soon as it may start; its values are fixed when an agent claims it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from bough import definition
+from bough.errors import Conflict, UsageError
+from bough_server.service import definitions, states
+from bough_server.service.changes import Changes
+from bough_server.service.states import CREATED, DONE, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
+from bough_server.service.verdict import RELEASED
+from bough_server.store import reads
+from bough_server.store.schema import jobs, optimizations, space_versions
+
+NewId = Callable[[], str]
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+USER, TOTAL_TIME = "user", "total_time"
+
+
+def create(
+    tx: Connection,
+    found: definition.Definition,
+    body: Mapping[str, Any],
+    now: float,
+    key_id: str,
+    new_id: NewId,
+    seed: int,
+) -> str:
+    """Make an optimization and return its id.
+
+    Args:
+        tx: A writing connection.
+        found: Its definition.
+        body: commit, folder, source and fixed as in the request.
+        now: The time.
+        key_id: Who asked for it.
+        new_id: Makes an id.
+        seed: To be used if the definition names none.
+
+    Raises:
+        UsageError: Something in ``body`` is missing or wrong.
+    """
+    space, settings = found.space, found.settings
+    for path, value in (body.get("fixed") or {}).items():
+        space.fix(path, value)
+    row = {
+        "id": new_id(),
+        "model": found.model,
+        "revision": definitions.revise(tx, found, now, key_id),
+        "state": RUNNING,
+        "created_at": now,
+        "created_by": key_id,
+        **code_of(body),
+        **_settings(settings, seed),
+        "commands": definitions.commands_of(found),
+        "env": dict(found.env),
+        "working_dir": found.working_dir,
+        "priority": found.priority,
+        "searched": list(space.searched),
+        **_NEW,
+    }
+    tx.execute(insert(optimizations), row)
+    version = {"optimization": row["id"], "version": 1, "space": space.to_json(), "created_at": now}
+    tx.execute(insert(space_versions), {**version, "fixed": dict(body.get("fixed") or {})})
+    return str(row["id"])
+
+
+_NEW: Mapping[str, Any] = {
+    "space_version": 1,
+    "warnings": [],
+    "versions": {},
+    "history_seq": 0,
+    "asks": 0,
+    "numbers": 0,
+    "failures_in_row": 0,
+}
+
+
+def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that say which code is run.
+
+    Raises:
+        UsageError: The commit is no full hash, or the folder leaves the repository.
+    """
+    commit, folder = body.get("commit"), body.get("folder") or ""
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise UsageError(f"{commit!r} is no commit.", "Send the full hash, 40 hexadecimal digits.")
+    if not isinstance(folder, str) or folder.startswith("/") or ".." in folder.split("/") or "\0" in folder:
+        raise UsageError(
+            f"the folder {folder!r} is not inside the repository.", "Give it relative to the repository's root."
+        )
+    return {"commit": commit, "folder": folder.strip("/"), "source": body.get("source") or {}}
+
+
+def _settings(settings: Any, seed: int) -> dict[str, Any]:
+    same = (
+        "algorithm max_trials initial_random max_parallel max_epochs max_time_s total_time_s kpi_channel kpi_direction "
+        "kpi_reduce retry stop_after grace_s term_s"
+    )
+    columns = {name: getattr(settings, name) for name in same.split()}
+    chosen = settings.seed if settings.seed is not None else seed
+    agents = list(settings.agents) if settings.agents is not None else None
+    return {**columns, "seed": chosen, "agents": agents}
+
+
+# -- trials ---------------------------------------------------------------------------------------------------
+
+
+def top_up(
+    tx: Connection, optimization: Mapping[str, Any], places: int, now: float, new_id: NewId, changes: Changes
+) -> None:
+    """Make rows for the trials that may start now, up to ``places`` alive at once and max_trials in all."""
+    if optimization["state"] != RUNNING:
+        return
+    counted = _counts(tx, optimization["id"])
+    room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE))
+    left = optimization["max_trials"] - counted["started"] - counted["states"].get(CREATED, 0)
+    n = min(room, left)
+    if n <= 0:
+        return
+    first = optimization["numbers"] + 1
+    rows = [_trial(optimization, first + i, now, new_id()) for i in range(n)]
+    tx.execute(insert(jobs), rows)
+    mine = optimizations.c.id == optimization["id"]
+    tx.execute(update(optimizations).where(mine).values(numbers=first + n - 1))
+    changes.jobs.update(row["id"] for row in rows)
+    changes.optimizations.add(optimization["id"])
+
+
+def places(optimization: Mapping[str, Any], agents: Iterable[tuple[str, int]]) -> int:
+    """Return how many trials may be alive at once: max_parallel, or all slots of the agents that it may use.
+
+    ``agents`` are (name, slots) of those that are there.
+    """
+    if optimization["max_parallel"] is not None:
+        return int(optimization["max_parallel"])
+    return max(1, sum(slots for name, slots in agents if may_use(optimization["agents"], name)))
+
+
+def may_use(names: list[str] | None, name: str) -> bool:
+    """Return whether the agent called ``name`` is among the chosen ones; None chooses all."""
+    return names is None or name in names
+
+
+def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str) -> dict[str, Any]:
+    same = "model revision commit folder source agents priority max_epochs max_time_s created_by"
+    row = {name: optimization[name] for name in same.split()}
+    row |= {"id": job_id, "optimization": optimization["id"], "number": number, "state": CREATED, "created_at": now}
+    return row | {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
+
+
+def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
+    mine = jobs.c.optimization == optimization_id
+    by_state = select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state)
+    started = select(func.count()).where(mine, jobs.c.attempt > 0)
+    found: dict[str, int] = dict(tx.execute(by_state).all())
+    return {"states": found, "started": tx.execute(started).scalar_one()}
+
+
+# -- ends -----------------------------------------------------------------------------------------------------
+
+
+def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes, failure: str | None) -> None:
+    """Draw the conclusions from the end of one of its trials; ``failure`` is that trial's message if it failed."""
+    changes.optimizations.add(optimization_id)
+    row = reads.optimization(tx, optimization_id)
+    limit = row["stop_after"]
+    if failure is not None and limit is not None and row["failures_in_row"] >= limit and row["state"] == RUNNING:
+        reason = (
+            f"{row['failures_in_row']} trials in a row failed. The last: {failure} "
+            f"Once it is mended: bough optimization resume {optimization_id}."
+        )
+        states.move_optimization(tx, optimization_id, "pause", reason=reason)
+    finish_if_over(tx, optimization_id, now, changes)
+
+
+def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
+    """End the optimization if nothing of it is alive and nothing more may start."""
+    row = reads.optimization(tx, optimization_id)
+    if row["state"] not in (RUNNING, PAUSED, STOPPING):
+        return
+    counted = _counts(tx, optimization_id)
+    if any(counted["states"].get(state) for state in LIVE):
+        return
+    if row["state"] == STOPPING and row["stopped_by"] == USER:
+        states.move_optimization(tx, optimization_id, "stopped", ended_at=now)
+    elif row["state"] == STOPPING or counted["started"] >= row["max_trials"]:
+        states.move_optimization(tx, optimization_id, "finish", ended_at=now)
+    else:
+        return
+    changes.optimizations.add(optimization_id)
+
+
+def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, changes: Changes) -> None:
+    """Start nothing more once total_time is over; trials that run may end."""
+    if row["total_time_s"] is None or now - row["created_at"] < row["total_time_s"]:
+        return
+    reason = f"its total_time of {row['total_time_s']:g} s is over."
+    if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
+        _drop_created(tx, row["id"])
+        finish_if_over(tx, row["id"], now, changes)
+
+
+# -- what users want ------------------------------------------------------------------------------------------
+
+
+def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, at_once: bool) -> str:
+    """Start nothing more; ``at_once`` also stops what runs. Returns the full id.
+
+    Raises:
+        Conflict: It has ended already.
+    """
+    row = reads.optimization(tx, optimization_id)
+    moved = states.move_optimization(tx, row["id"], "stop", stopped_by=USER, reason=None)
+    if not moved and row["state"] != STOPPING:
+        raise _not_possible(row, "stopped")
+    _drop_created(tx, row["id"])
+    _abort_queued(tx, row["id"], now, changes)
+    if at_once:
+        wish(tx, row["id"], "stop", USER, changes)
+    finish_if_over(tx, row["id"], now, changes)
+    return str(row["id"])
+
+
+def pause(tx: Connection, optimization_id: str, changes: Changes, *, release: bool, reason: str | None = None) -> str:
+    """Start nothing for now; ``release`` also stops what runs and queues it again, unburnt. Returns the full id.
+
+    Raises:
+        Conflict: It is not running.
+    """
+    row = reads.optimization(tx, optimization_id)
+    if not states.move_optimization(tx, row["id"], "pause", reason=reason) and row["state"] != PAUSED:
+        raise _not_possible(row, "paused")
+    if release:
+        wish(tx, row["id"], "stop", RELEASED, changes)
+    changes.optimizations.add(row["id"])
+    return str(row["id"])
+
+
+def resume(tx: Connection, optimization_id: str, changes: Changes) -> str:
+    """Go on after a pause. Returns the full id.
+
+    Raises:
+        Conflict: It is not paused.
+    """
+    row = reads.optimization(tx, optimization_id)
+    if (
+        not states.move_optimization(tx, row["id"], "resume", reason=None, failures_in_row=0)
+        and row["state"] != RUNNING
+    ):
+        raise _not_possible(row, "resumed")
+    changes.optimizations.add(row["id"])
+    return str(row["id"])
+
+
+def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Changes) -> str:
+    """Raise max_trials; an optimization that has ended goes on. Returns the full id.
+
+    Raises:
+        UsageError: That is not more than now.
+        Conflict: It cannot go on.
+    """
+    row = reads.optimization(tx, optimization_id)
+    if max_trials <= row["max_trials"]:
+        raise UsageError(
+            f"optimization {row['id']} already has max_trials {row['max_trials']}.", "Give a higher number, or stop it."
+        )
+    values = {"max_trials": max_trials, "ended_at": None, "reason": None, "failures_in_row": 0, "stopped_by": None}
+    if not states.move_optimization(tx, row["id"], "extend", **values):
+        raise _not_possible(row, "extended")
+    changes.optimizations.add(row["id"])
+    return str(row["id"])
+
+
+def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes: Changes) -> None:
+    """Want something of all trials that are with an agent; their agents are rung."""
+    mine = (jobs.c.optimization == optimization_id) & jobs.c.state.in_(WITH_AGENT)
+    found = tx.execute(select(jobs.c.id, jobs.c.agent).where(mine)).all()
+    tx.execute(update(jobs).where(mine).values(desired=desired, desired_cause=cause))
+    changes.jobs.update(job_id for job_id, _ in found)
+    changes.rung.update(agent for _, agent in found if agent)
+
+
+def _drop_created(tx: Connection, optimization_id: str) -> None:
+    """Remove the rows of trials that never started; theirs were the highest numbers, which become free again."""
+    mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == CREATED)
+    dropped = tx.execute(delete(jobs).where(mine)).rowcount
+    row = optimizations.c.id == optimization_id
+    tx.execute(update(optimizations).where(row).values(numbers=optimizations.c.numbers - dropped))
+
+
+def _abort_queued(tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
+    mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == QUEUED)
+    for job_id in tx.execute(select(jobs.c.id).where(mine)).scalars().all():
+        states.move_job(tx, job_id, "abort", end_reason=USER, ended_at=now)
+        changes.jobs.add(job_id)
+        changes.ended.append(job_id)
+
+
+def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:
+    do = (
+        "Start a new one." if row["state"] != DONE else f"Give it more trials: bough optimization extend {row['id']} N."
+    )
+    return Conflict(f"optimization {row['id']} is {row['state']} and cannot be {verb}.", do)

@@ -1,0 +1,91 @@
+"""What time brings: silence is shown, then jobs are taken back; data that never comes is no longer waited for.
+
+Nothing is decided by comparing clocks of two machines: silence is measured on the coordinator's monotonic clock, and
+after a restart everything counts as heard of just then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from bough_server.config import Config
+from bough_server.service import ends, optimizations, states
+from bough_server.service.changes import Changes
+from bough_server.service.ends import LOST
+from bough_server.service.fleet import Fleet
+from bough_server.service.states import DRAINING, FAILED, RUNNING, WITH_AGENT
+from bough_server.service.verdict import Verdict
+from bough_server.store.schema import attempts, jobs
+from bough_server.store.schema import optimizations as table
+
+
+def is_needed(tx: Connection, fleet: Fleet, config: Config, now: float, clock: float) -> bool:
+    """Return whether `reap` would change anything; asked first, since mostly it would not."""
+    for job in _with_agent(tx):
+        silent = fleet.silent_for(job["id"], job["attempt"], clock)
+        if (silent > config.lease_ttl_s) != bool(job["unreachable"]) or silent > config.lost_after_s:
+            return True
+        if _is_unknown_to_its_agent(fleet, job, silent, config, clock):
+            return True
+    timed = select(table.c.created_at, table.c.total_time_s).where(table.c.total_time_s.is_not(None))
+    running = tx.execute(timed.where(table.c.state.in_((states.RUNNING, states.PAUSED))))
+    return any(now - created_at >= total_time_s for created_at, total_time_s in running)
+
+
+def reap(tx: Connection, fleet: Fleet, config: Config, now: float, clock: float) -> Changes:
+    """Flag, take back and end what has been silent for too long; return what changed."""
+    changes = Changes()
+    for job in _with_agent(tx):
+        silent = fleet.silent_for(job["id"], job["attempt"], clock)
+        if job["state"] == DRAINING and silent > config.drain_timeout_s:
+            ends.settle(tx, job["id"], now, changes, is_overdue=True)
+        elif job["state"] != DRAINING and silent > config.lost_after_s:
+            lose(tx, job, config.max_lost, now, changes, f"nothing was heard of it for {silent:.0f} s")
+        elif _is_unknown_to_its_agent(fleet, job, silent, config, clock):
+            lose(tx, job, config.max_lost, now, changes, "its agent does not know of it any more")
+        else:
+            _flag(tx, job, silent > config.lease_ttl_s, changes)
+    running = select(table).where(table.c.state.in_((RUNNING, states.PAUSED)), table.c.total_time_s.is_not(None))
+    for row in tx.execute(running).mappings().all():
+        optimizations.stop_if_out_of_time(tx, dict(row), now, changes)
+    return changes
+
+
+def lose(tx: Connection, job: Mapping[str, Any], max_lost: int, now: float, changes: Changes, why: str) -> None:
+    """Give up the newest attempt of ``job``: it is queued again with the same values and no try is used up.
+
+    Until another agent claims it, the attempt may come back and go on.
+    """
+    key = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"], attempts.c.state == ends.HELD)
+    message = f"attempt {job['attempt']} of {ends.label(job)} was given up: {why}."
+    if tx.execute(update(attempts).where(key).values(state=LOST, message=message)).rowcount == 0:
+        return
+    lost = job["lost"] + 1
+    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(lost=lost))
+    if lost >= max_lost:
+        text = f"{ends.label(job)} was lost {lost} times; the last time {why}. See to the agents' machines."
+        ends.conclude(tx, job, Verdict(FAILED, "lost", text), now, changes)
+    else:
+        ends.give_back(tx, job, now, changes, message)
+
+
+def _with_agent(tx: Connection) -> list[dict[str, Any]]:
+    return [dict(row) for row in tx.execute(select(jobs).where(jobs.c.state.in_(WITH_AGENT))).mappings()]
+
+
+def _is_unknown_to_its_agent(fleet: Fleet, job: Mapping[str, Any], silent: float, config: Config, clock: float) -> bool:
+    """The agent is there and reports, but not of this attempt: it never got it, or lost its folder."""
+    if job["state"] == DRAINING or silent <= config.lease_ttl_s or not fleet.is_online(job["agent"], clock):
+        return False
+    return clock - fleet.agents[job["agent"]].heard_at <= config.heartbeat_s * 2
+
+
+def _flag(tx: Connection, job: Mapping[str, Any], is_unreachable: bool, changes: Changes) -> None:
+    if bool(job["unreachable"]) == is_unreachable:
+        return
+    same = and_(jobs.c.id == job["id"], jobs.c.attempt == job["attempt"], jobs.c.state.in_(WITH_AGENT))
+    tx.execute(update(jobs).where(same).values(unreachable=is_unreachable))
+    changes.of_job(job)

@@ -1,0 +1,108 @@
+"""The states of jobs and optimizations, and every move between them. What decides a move lives in this file.
+
+Each move is one UPDATE guarded by the states it may come from (and by the attempt, for what an agent reports), in the
+transaction of what caused it. A move that does not apply changes nothing and says so.
+
+==========  =============================================  ==========  ==========================================
+move        from                                           to          because
+==========  =============================================  ==========  ==========================================
+enqueue     CREATED                                        QUEUED      it was given values before an agent came
+claim       CREATED, QUEUED                                PREPARING   an agent took it; values are fixed
+run         PREPARING                                      RUNNING     its process was started
+pause       RUNNING                                        PAUSED      its process was suspended
+go_on       PAUSED                                         RUNNING     … and continued
+stop        PREPARING, RUNNING, PAUSED                     STOPPING    its process is being ended
+exit        PREPARING, RUNNING, PAUSED, STOPPING, QUEUED*  DRAINING    its process tree is gone, data may be missing
+come_back   QUEUED*                                        RUNNING     * lost, but its attempt is still the newest
+give_back   PREPARING … DRAINING                           QUEUED      lost, released, or tried again; same values
+finish      DRAINING                                       DONE        a valid result
+fail        QUEUED … DRAINING                              FAILED      it has no result
+abort       CREATED … DRAINING                             ABORTED     the user did not want it any more
+==========  =============================================  ==========  ==========================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, and_, update
+
+from bough_server.store.schema import jobs, optimizations
+
+CREATED = "CREATED"
+QUEUED = "QUEUED"
+PREPARING = "PREPARING"
+RUNNING = "RUNNING"
+PAUSED = "PAUSED"
+STOPPING = "STOPPING"
+DRAINING = "DRAINING"
+DONE = "DONE"
+FAILED = "FAILED"
+ABORTED = "ABORTED"
+STOPPED = "STOPPED"
+ARCHIVED = "ARCHIVED"
+
+JOB_STATES = (CREATED, QUEUED, PREPARING, RUNNING, PAUSED, STOPPING, DRAINING, DONE, FAILED, ABORTED)
+TERMINAL = (DONE, FAILED, ABORTED)
+WITH_AGENT = (PREPARING, RUNNING, PAUSED, STOPPING, DRAINING)  # an attempt of it is accepted
+LIVE = (QUEUED, *WITH_AGENT)  # it takes one of max_parallel
+
+_ON_AGENT = (PREPARING, RUNNING, PAUSED, STOPPING)
+JOB_MOVES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
+    {
+        "enqueue": ((CREATED,), QUEUED),
+        "claim": ((CREATED, QUEUED), PREPARING),
+        "run": ((PREPARING,), RUNNING),
+        "pause": ((RUNNING,), PAUSED),
+        "go_on": ((PAUSED,), RUNNING),
+        "stop": ((PREPARING, RUNNING, PAUSED), STOPPING),
+        "exit": ((*_ON_AGENT, QUEUED), DRAINING),
+        "come_back": ((QUEUED,), RUNNING),
+        "give_back": ((*_ON_AGENT, DRAINING), QUEUED),
+        "finish": ((DRAINING,), DONE),
+        "fail": ((QUEUED, *_ON_AGENT, DRAINING), FAILED),
+        "abort": ((CREATED, QUEUED, *_ON_AGENT, DRAINING), ABORTED),
+    }
+)
+
+OPTIMIZATION_STATES = (RUNNING, PAUSED, STOPPING, STOPPED, DONE, ARCHIVED)
+OPTIMIZATION_MOVES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
+    {
+        "pause": ((RUNNING,), PAUSED),
+        "resume": ((PAUSED,), RUNNING),
+        "extend": ((RUNNING, PAUSED, STOPPED, DONE), RUNNING),
+        "stop": ((RUNNING, PAUSED), STOPPING),
+        "stopped": ((STOPPING,), STOPPED),
+        "finish": ((RUNNING, PAUSED, STOPPING), DONE),
+        "archive": ((STOPPED, DONE), ARCHIVED),
+    }
+)
+
+
+def move_job(tx: Connection, job_id: str, move: str, of_attempt: int | None = None, **values: Any) -> bool:
+    """Make ``move`` if the job is in a state that allows it, and set ``values`` with it.
+
+    Args:
+        tx: A writing connection.
+        job_id: Whose.
+        move: A key of `JOB_MOVES`.
+        of_attempt: If given, the move is made only while this is the job's newest attempt.
+        values: Further columns to set in the same UPDATE.
+
+    Returns:
+        Whether the move was made.
+    """
+    before, after = JOB_MOVES[move]
+    guard = and_(jobs.c.id == job_id, jobs.c.state.in_(before))
+    if of_attempt is not None:
+        guard = and_(guard, jobs.c.attempt == of_attempt)
+    return tx.execute(update(jobs).where(guard).values(state=after, **values)).rowcount == 1
+
+
+def move_optimization(tx: Connection, optimization_id: str, move: str, **values: Any) -> bool:
+    """Make ``move`` if the optimization is in a state that allows it; see `move_job`."""
+    before, after = OPTIMIZATION_MOVES[move]
+    guard = and_(optimizations.c.id == optimization_id, optimizations.c.state.in_(before))
+    return tx.execute(update(optimizations).where(guard).values(state=after, **values)).rowcount == 1

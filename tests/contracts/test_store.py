@@ -1,0 +1,161 @@
+"""What every store promises, whatever database is behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, insert, select, text
+
+from bough.errors import BoughError, Conflict, Unavailable, UsageError
+from bough_server.store import migrate, schema
+from bough_server.store.database import Database
+
+
+class StoreContract:
+    """A backend's test class inherits this and provides the fixture ``store``."""
+
+    def test_what_was_written_is_read(self, store: Database) -> None:
+        store.write_sync(lambda tx: add(tx, "me/a"))
+
+        assert store.read_sync(count) == 1
+
+    def test_a_function_that_raises_leaves_nothing_behind(self, store: Database) -> None:
+        def work(tx: Connection) -> None:
+            add(tx, "me/a")
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            store.write_sync(work)
+
+        assert store.read_sync(count) == 0
+
+    def test_a_neighbour_that_raises_takes_nothing_along(self, store: Database) -> None:
+        """Functions that wait at the same time share a transaction; each has a savepoint of its own."""
+        goes_on = threading.Event()
+        store._submit(lambda tx: goes_on.wait(10))
+        futures = [store._submit(lambda tx, i=i: add(tx, f"me/{i % 7}")) for i in range(14)]  # type: ignore[misc]
+        goes_on.set()
+
+        failed = [future.exception(10) is not None for future in futures]
+
+        assert failed == [False] * 7 + [True] * 7
+        assert store.read_sync(count) == 7
+
+    def test_a_reader_cannot_write(self, store: Database) -> None:
+        with pytest.raises(BoughError, match="cannot be written"):
+            store.read_sync(lambda tx: add(tx, "me/a"))
+
+        assert store.read_sync(count) == 0
+
+    def test_a_reader_sees_one_state_while_others_write(self, store: Database) -> None:
+        def work(tx: Connection) -> tuple[int, int]:
+            before = count(tx)
+            store.write_sync(lambda other: add(other, "me/a"))
+            return before, count(tx)
+
+        assert store.read_sync(work) == (0, 0)
+        assert store.read_sync(count) == 1
+
+    def test_a_job_of_no_model_is_refused(self, store: Database) -> None:
+        with pytest.raises(Exception, match="FOREIGN KEY"):
+            store.write_sync(lambda tx: tx.execute(insert(schema.space_versions), SPACE).rowcount)
+
+    def test_a_closed_store_says_that_it_is_closed(self, store: Database) -> None:
+        store.close()
+
+        with pytest.raises(Unavailable, match="the coordinator is stopping"):
+            store.write_sync(count)
+
+    def test_the_tables_are_those_that_the_migrations_make(self, store: Database) -> None:
+        def differences(tx: Connection) -> object:
+            return compare_metadata(MigrationContext.configure(tx, opts={"compare_type": False}), schema.metadata)
+
+        assert store.read_sync(differences) == []
+
+
+SPACE = {"optimization": "none", "version": 1, "space": {}, "fixed": {}, "created_at": 1.0}
+
+
+def add(tx: Connection, model: str) -> int:
+    return tx.execute(insert(schema.models), {"id": model, "owner": "me", "created_at": 1.0}).rowcount
+
+
+def count(tx: Connection) -> int:
+    return int(tx.execute(select(func.count()).select_from(schema.models)).scalar_one())
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Database]:
+        store = Database.open(tmp_path / "home" / "bough.db")
+        yield store
+        store.close()
+
+    def test_what_was_acknowledged_is_there_when_it_is_opened_again(self, tmp_path: Path) -> None:
+        first = Database.open(tmp_path / "bough.db")
+        first.write_sync(lambda tx: add(tx, "me/a"))
+        first.close()
+
+        again = Database.open(tmp_path / "bough.db")
+
+        assert again.read_sync(count) == 1
+        again.close()
+
+    def test_a_commit_reaches_the_disk(self, store: Database) -> None:
+        """synchronous 2 is FULL."""
+        assert store.write_sync(lambda tx: tx.execute(text("PRAGMA synchronous")).scalar_one()) == 2
+        assert store.read_sync(lambda tx: tx.execute(text("PRAGMA journal_mode")).scalar_one()) == "wal"
+
+    def test_a_second_coordinator_is_refused_by_the_pid_of_the_first(self, store: Database) -> None:
+        import os
+
+        with pytest.raises(Conflict, match=rf"is in use by another coordinator \(pid {os.getpid()}\)"):
+            Database.open(store.path)
+
+    def test_nobody_else_may_read_its_files(self, store: Database) -> None:
+        store.write_sync(lambda tx: add(tx, "me/a"))
+
+        files = [path for path in store.path.parent.iterdir() if path.name.startswith("bough.db")]
+        assert {path.stat().st_mode & 0o077 for path in files} == {0}
+
+    def test_a_full_disk_is_one_sentence_and_loses_nothing(self, store: Database) -> None:
+        store.write_sync(lambda tx: add(tx, "me/a"))
+        store.write_sync(lambda tx: tx.exec_driver_sql("PRAGMA max_page_count=1").rowcount)
+
+        with pytest.raises(Unavailable, match=r"the disk that holds .* is full: .* nothing already stored is lost"):
+            store.write_sync(lambda tx: [add(tx, f"me/{i}" * 100) for i in range(1000)])
+
+        assert store.read_sync(count) == 1
+        store.write_sync(lambda tx: tx.exec_driver_sql("PRAGMA max_page_count=1000000").rowcount)
+        store.write_sync(lambda tx: add(tx, "me/b"))
+        assert store.read_sync(count) == 2
+
+    def test_another_kind_of_database_is_refused_by_name(self) -> None:
+        with pytest.raises(UsageError, match="the store cannot be kept in mysql"):
+            Database.open("mysql://host/bough")
+
+    def test_a_file_that_is_no_database_is_refused_in_one_sentence(self, tmp_path: Path) -> None:
+        (tmp_path / "bough.db").write_bytes(b"this is a letter to my aunt, nothing else. " * 100)
+
+        with pytest.raises(BoughError, match=r"is damaged: .* Restore it from a backup"):
+            Database.open(tmp_path / "bough.db")
+
+    def test_a_store_of_a_newer_version_is_refused(self, store: Database) -> None:
+        store.write_sync(lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '9999'")).rowcount)
+        path = store.path
+        store.close()
+
+        with pytest.raises(UsageError, match=r"the store is of a newer version \(revision 9999\)"):
+            Database.open(path)
+
+    def test_opening_an_up_to_date_store_changes_nothing(self, store: Database) -> None:
+        before = store.read_sync(lambda tx: tx.execute(text("PRAGMA schema_version")).scalar_one())
+
+        store.write_sync(migrate.upgrade)
+
+        assert store.read_sync(lambda tx: tx.execute(text("PRAGMA schema_version")).scalar_one()) == before

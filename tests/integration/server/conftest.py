@@ -1,0 +1,73 @@
+"""A place to run stories about a coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.server.driver import ADMIN, Agent, MovedClock, request, started
+
+from bough_server.coordinator import Coordinator
+
+
+class Stage:
+    """One coordinator's home, its clock, and what plays there."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.clock = MovedClock()
+        self.coordinator: Coordinator
+        self.times: dict[str, float] = {}
+        self.optimizer: Any = None
+
+    async def optimize(self, **settings: Any) -> str:
+        body = request(**{"max_trials": 3, "max_parallel": 1, **settings})
+        made = await self.coordinator.create_optimization(ADMIN, body)
+        return str(made["id"])
+
+    async def agent(self, name: str = "anna", slots: int = 1) -> Agent:
+        return await Agent(self.coordinator, name, slots).connect()
+
+    async def claim(self, **settings: Any) -> tuple[Agent, dict[str, Any]]:
+        """Return an agent that holds the first trial of a new optimization."""
+        await self.optimize(**settings)
+        agent = await self.agent()
+        return agent, await agent.claim_one()
+
+    async def restart(self) -> None:
+        """The coordinator ends and another one opens the same store."""
+        await self.coordinator.stop()
+        self.coordinator = await started(self.home, self.clock, self.optimizer, **self.times)
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.pass_time(seconds)
+        await self.coordinator.reap()
+
+    async def job(self, claim: dict[str, Any]) -> dict[str, Any]:
+        return await self.coordinator.job(claim["job_id"])
+
+
+Story = Callable[[Stage], Awaitable[None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., None]:
+    """Run a story with a coordinator that starts before it and stops after it."""
+
+    def play(story: Story, optimizer: Any = None, **times: float) -> None:
+        stage = Stage(tmp_path / "home")
+        stage.times, stage.optimizer = times, optimizer
+
+        async def run() -> None:
+            stage.coordinator = await started(stage.home, stage.clock, optimizer, **times)
+            try:
+                await story(stage)
+            finally:
+                await stage.coordinator.stop()
+
+        asyncio.run(run())
+
+    return play
