@@ -9,16 +9,16 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from tests.integration.api.running import Running
 
 from bough import _git
-from tests.integration.api.running import Running
 
 DEFINITION = {
     "model": "me/digits",
@@ -74,7 +74,14 @@ class Agent:
             "usage": None,
             **fields,
             "parts": [
-                {"job": job, "attempt": attempt, "stream": stream, "offset": 0, "bytes": len(part), "crc": zlib.crc32(part)}
+                {
+                    "job": job,
+                    "attempt": attempt,
+                    "stream": stream,
+                    "offset": 0,
+                    "bytes": len(part),
+                    "crc": zlib.crc32(part),
+                }
                 for (job, attempt, stream), part in content.items()
             ],
         }
@@ -129,7 +136,7 @@ class Agent:
         assert reply["ended"] == [[job, attempt]]
 
 
-def journal(accuracy: list[float | str]) -> list[list[Any]]:
+def journal(accuracy: Sequence[object]) -> list[list[Any]]:
     spec = {"traces": ["accuracy"], "type": "number", "main": True, "kpi": True, "kpi_trace": 0, "maximize": True}
     head: list[list[Any]] = [
         ["h", 0, 1.0, {"writer": "1-0a1b2c3d", "pid": 1, "python": "3.11", "sdk": "0.1.0", "argv": [], "rank": None}],
@@ -180,7 +187,12 @@ def listening(api: Running, *topics: str) -> Iterator[Callable[[str], Any]]:
 def finished(api: Running, commit: str) -> dict[str, Any]:
     """An optimization of two trials that has ended; its first trial also reported NaN."""
     user = api.key("user", "me")
-    body = {"definition": DEFINITION, "commit": commit, "folder": "", "source": {"url": "", "branch": "", "dirty": False}}
+    body = {
+        "definition": DEFINITION,
+        "commit": commit,
+        "folder": "",
+        "source": {"url": "", "branch": "", "dirty": False},
+    }
     with listening(api, "optimizations", "agents") as wait_for:
         made = api.call("POST", "/api/v1/optimizations", user, json=body, headers={"Idempotency-Key": "k1"})
         again = api.call("POST", "/api/v1/optimizations", user, json=body, headers={"Idempotency-Key": "k1"})
@@ -306,7 +318,13 @@ def test_a_manual_job_is_queued_and_stopped(api: Running, commit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/optimizations/nothing", "/api/v1/jobs/nothing", "/api/v1/jobs/nothing/log", "/api/v1/jobs/nothing/export"]
+    "path",
+    [
+        "/api/v1/optimizations/nothing",
+        "/api/v1/jobs/nothing",
+        "/api/v1/jobs/nothing/log",
+        "/api/v1/jobs/nothing/export",
+    ],
 )
 def test_what_is_not_there_is_said(api: Running, path: str) -> None:
     reply = api.call("GET", path)
