@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from bough_server.config import Config
 from tests.integration.api.running import Running, running
+
+from bough_server.config import Config
 
 
 @pytest.fixture(scope="module")

@@ -83,8 +83,8 @@ class Archivist:
             self._rung.clear()
             try:
                 await self.flush()
-            except BoughError as error:
-                log.warning("records wait: %s", error)
+            except Exception as error:  # whatever it is must not end the archive for good
+                log.warning("records wait: %s", error, exc_info=not isinstance(error, BoughError))
                 await self._clock.sleep(_RETRY_S)
                 self._rung.set()
 

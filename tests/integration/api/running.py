@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from bough_server.config import Config
 
 from bough_server.app import Server, serve
+from bough_server.config import Config
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from bough_server.config import Config
 from tests.integration.api.running import running
 
 from bough.errors import BoughError, UsageError
 from bough_server.app import listen, main
+from bough_server.config import Config
 
 _PROGRAM = """
 import sys

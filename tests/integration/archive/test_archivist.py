@@ -7,6 +7,7 @@ import json
 import logging
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,8 @@ def test_an_ended_trial_becomes_a_commit_with_all_that_is_known_of_it(
 def test_a_batch_that_was_cut_off_before_the_store_knew_is_the_same_the_second_time(
     store: Database, repositories: Repositories, code: str
 ) -> None:
-    store.write_sync(lambda tx: [end_job(tx, f"job{n}", code, n) for n in range(1, 4)])
+    for n in range(1, 4):
+        store.write_sync(partial(end_job, job_id=f"job{n}", commit=code, number=n))
     flush(store, repositories)
     before = git(repositories, "for-each-ref", "refs/bough/jobs")
     store.write_sync(lambda tx: tx.execute(update(schema.jobs).values(record=None)))
@@ -208,7 +210,8 @@ def test_an_optimization_that_ended_is_recorded_and_again_after_it_was_extended(
 def test_a_record_that_git_refuses_holds_up_no_other(
     store: Database, repositories: Repositories, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.write_sync(lambda tx: [end_job(tx, id, code) for id in ("good", "not a ref", "better")])
+    for job_id in ("good", "not a ref", "better"):
+        store.write_sync(partial(end_job, job_id=job_id, commit=code))
 
     with caplog.at_level(logging.ERROR):
         flush(store, repositories)
