@@ -88,7 +88,7 @@ class News:
         if not ids:
             return {}
         found = tx.execute(select(jobs.c.id, jobs.c.optimization).where(jobs.c.id.in_(ids)))
-        return dict(found)
+        return {job_id: optimization for job_id, optimization in found}  # a result is no mapping, whatever dict() thinks
 
     def _of_jobs(self, tx: Connection, changes: Changes, of: dict[str, str | None]) -> Published:
         watched = {job_id: self._topics(job_id, of) for job_id in changes.jobs}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bestSoFar, channelChart, curvesChart, isMinimized, kpiChart } from "../../../server/bough_server/web/app/charts.js";
+import { bestSoFar, channelChart, curvesChart, isMinimized, kpiChart, kpiCurve } from "../../../server/bough_server/web/app/charts.js";
 
 const colours = { series: ["a", "b"], best: "green", accent: "blue" };
 const job = (number, kpi, state = "DONE") => ({ id: `k${number}`, number, kpi, state });
@@ -46,4 +46,14 @@ test("points after the stop are a dashed line of their own, and what is no numbe
   assert.deepEqual(before.data, [[1, null], [2, 0.5]]);
   assert.deepEqual(after.data, [[2, 0.5], [3, 0.4]]);
   assert.equal(after.lineStyle.type, "dashed");
+});
+
+test("the KPI may be a channel, one trace of a channel, or what the script marked", () => {
+  const loss = { name: "loss", traces: ["loss"], kpi: false, x: [1], y: [[9]], t: [0] };
+  const accuracy = { name: "accuracy", traces: ["training", "validation"], kpi: true, x: [1], y: [[0.8], [0.7]], t: [0] };
+
+  assert.deepEqual(kpiCurve([loss, accuracy], "accuracy/validation").y, [0.7]);
+  assert.deepEqual(kpiCurve([loss, accuracy], "loss").y, [9]);
+  assert.deepEqual(kpiCurve([loss, accuracy], null).channel, "accuracy");
+  assert.equal(kpiCurve([], "loss"), null);
 });

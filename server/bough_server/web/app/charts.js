@@ -54,6 +54,20 @@ export function bestSoFar(ended, minimize) {
   });
 }
 
+/**
+ * The curve of the KPI among a job's channels, or null; `kpi` is "channel", "channel/trace" or null (what the script marked).
+ * Returns `{name, channel, trace, x, y, t}`, trace being its index.
+ */
+export function kpiCurve(channels, kpi) {
+  for (const channel of channels) {
+    const found = channel.traces.findIndex((trace) => `${channel.name}/${trace}` === kpi);
+    if (!(found >= 0 || channel.name === kpi || (!kpi && channel.kpi))) continue;
+    const trace = Math.max(0, found);
+    return { name: kpi || channel.name, channel: channel.name, trace, x: channel.x, y: channel.y[trace], t: channel.t };
+  }
+  return null;
+}
+
 /** Learning curves: one line per job, the best one in front. */
 export function curvesChart(optimization, curves, trials, name) {
   const best = optimization?.best?.id;

@@ -1,7 +1,7 @@
 /** One optimization: how far it is, its best trial, its KPI over the trials, learning curves, and the trials as a table. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { exportUrl, get, post } from "../api.js";
-import { kpiChart, curvesChart } from "../charts.js";
+import { curvesChart, kpiChart, kpiCurve } from "../charts.js";
 import { Chart } from "../chart.js";
 import { duration, isEnded, moment, number } from "../format.js";
 import { html } from "../html.js";
@@ -92,10 +92,10 @@ function useCurves(optimization, trials, curves, setCurves) {
     for (const id of wanted) {
       if (asked.current.has(id)) continue;
       asked.current.add(id);
-      get(`/jobs/${id}/points`, { channel: optimization.kpi?.channel })
+      get(`/jobs/${id}/points`)
         .then(({ channels }) => {
-          const channel = channels.find((one) => one.kpi) || channels[0];
-          if (channel) setCurves((was) => new Map(was).set(id, { name: channel.name, x: channel.x, y: channel.y[0], t: channel.t }));
+          const curve = kpiCurve(channels, optimization.kpi?.channel);
+          if (curve) setCurves((was) => new Map(was).set(id, curve));
           else asked.current.delete(id); // it has sent nothing yet
         })
         .catch(() => asked.current.delete(id)); // shown again with the next change
@@ -115,12 +115,12 @@ function chosen(optimization, trials) {
 /** Points of one event behind those that are here; what an earlier reply already held is skipped. */
 function withPoints(curves, { job, channel, x, y, t }) {
   const had = curves.get(job);
-  if (!had || had.name !== channel) return curves;
+  if (!had || had.channel !== channel) return curves;
   const last = had.t.length ? had.t[had.t.length - 1] : -Infinity;
   const fresh = t.map((time, i) => i).filter((i) => t[i] > last);
   if (fresh.length === 0) return curves;
   const added = (old, values) => old.concat(fresh.map((i) => values[i]));
-  return new Map(curves).set(job, { ...had, x: added(had.x, x), y: added(had.y, y[0]), t: added(had.t, t) });
+  return new Map(curves).set(job, { ...had, x: added(had.x, x), y: added(had.y, y[had.trace]), t: added(had.t, t) });
 }
 
 function Heading({ optimization, changed }) {
