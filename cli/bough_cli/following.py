@@ -108,7 +108,10 @@ class LiveScreen:
 
 def screen_for(link: str) -> Screen:
     """Return the screen that fits where our output goes."""
-    return LiveScreen(link, time.time()) if sys.stdout.isatty() else PlainScreen()
+    if sys.stdout.isatty():
+        return LiveScreen(link, time.time())
+    click.echo(f"page: {link}")
+    return PlainScreen()
 
 
 def panel(optimization: Row, link: str, elapsed_s: float) -> RenderableType:

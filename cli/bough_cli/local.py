@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from bough import _layout
-from bough.errors import BoughError, Unavailable
+from bough.errors import BoughError, Unavailable, UsageError
 from bough_cli import client, home
 from bough_cli.client import Address, Client
 
@@ -30,6 +31,7 @@ STOP_S = 60.0  # an agent may have to wait for the grace of its trials
 HURRY_S = 10.0  # after a second Ctrl-C
 POLL_S = 0.02
 KEY_FILE = "secure.key"
+ROOM_BYTES = 1 << 16
 
 
 @dataclass
@@ -127,6 +129,7 @@ def start(name: str, arguments: list[str], keep: bool) -> Daemon:
     ``-P`` keeps modules of the current folder (a ``random.py`` of the user's) out of its imports.
     """
     folder = home.folder("logs")
+    _check_room(folder)
     log = folder / f"{name}.log"
     command = [sys.executable, "-P", "-m", "bough_cli", *arguments]
     if not keep:
@@ -143,6 +146,17 @@ def start(name: str, arguments: list[str], keep: bool) -> Daemon:
             start_new_session=True,
         )
     return Daemon(name, process, log)
+
+
+def _check_room(folder: Path) -> None:
+    """A daemon on a full disk could not even write why it ends."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * ROOM_BYTES)
+            file.flush()
+    except OSError as error:
+        what = f"nothing can be written to {folder}: {error.strerror}."
+        raise UsageError(what, "Free some disk, or set BOUGH_HOME to another place.") from None
 
 
 def end_process(pid: int, started: float | None = None) -> bool:

@@ -113,7 +113,6 @@ def _follow(client: Client, optimization: Row, local: Local | None, found: Sourc
         return 0
     screen: following.Screen = following.Silent() if as_json else following.screen_for(link)
     screen.say(f"optimization {optimization['id']} of {optimization['model']}, commit {found.commit[:12]}")
-    screen.say(f"page: {link}")
     try:
         try:
             over = following.follow(client, str(optimization["id"]), screen, local.check if local else _nothing)

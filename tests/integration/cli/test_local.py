@@ -63,6 +63,23 @@ def test_no_process_is_left_however_the_command_is_ended(
     assert not (machine.home / "coordinator" / "coordinator.json").exists()
 
 
+def test_ctrl_c_stops_it_so_that_it_can_be_resumed(machine: Machine, repository: Repository) -> None:
+    text = SLOW["bough.yml"].replace("steps: 2000", "steps: 30")
+    command = machine.start("optimize", str(repository({**SLOW, "bough.yml": text})))
+    running(machine, command)
+
+    command.send_signal(signal.SIGINT)
+
+    assert command.wait(90) == 130
+    assert not machine.processes()
+    found = re.search(r"Go on with: bough up, and beside it: bough optimization resume (\w+)", machine.said(command))
+    assert found, machine.said(command)
+    up = machine.start("up", "--port", "0")
+    wait_for(lambda: "Ctrl-C stops both" in machine.said(up), "bough up")
+    assert "is RUNNING" in machine.bough("optimization", "resume", found.group(1))
+    assert "4 of 4 trials" in machine.bough("optimization", "watch", found.group(1))
+
+
 def test_ctrl_c_twice_ends_at_once(machine: Machine, repository: Repository) -> None:
     stubborn = "import signal\nfor s in (2, 15): signal.signal(s, lambda *_: None)\n" + SLOW["train.py"]
     command = machine.start("optimize", str(repository({**SLOW, "train.py": stubborn})))
