@@ -61,6 +61,24 @@ class StoreContract:
         assert store.read_sync(work) == (0, 0)
         assert store.read_sync(count) == 1
 
+    def test_a_reader_that_raised_in_the_middle_is_not_stuck_in_the_past(self, store: Database) -> None:
+        """A cursor that a traceback keeps alive would hold its connection at that moment for ever."""
+        store.write_sync(lambda tx: [add(tx, f"me/{n}") for n in range(3)])
+        kept: list[object] = []
+
+        def breaks_off(tx: Connection) -> None:
+            cursor = tx.execute(select(schema.models))
+            kept.append(cursor)
+            cursor.fetchone()
+            raise ValueError("in the middle")
+
+        for _ in range(8):  # every pooled reader
+            with pytest.raises(ValueError, match="in the middle"):
+                store.read_sync(breaks_off)
+        store.write_sync(lambda tx: add(tx, "me/late"))
+
+        assert {store.read_sync(count) for _ in range(8)} == {4}
+
     def test_a_job_of_no_model_is_refused(self, store: Database) -> None:
         with pytest.raises(Exception, match="FOREIGN KEY"):
             store.write_sync(lambda tx: tx.execute(insert(schema.space_versions), SPACE).rowcount)

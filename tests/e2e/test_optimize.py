@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import Machine, commit, git, processes_of, wait_for
@@ -40,6 +43,15 @@ print("done with", job.get_parameter("x"))
 
 def parabola() -> dict[str, str]:
     return {"bough.yml": PARABOLA.format(python=sys.executable), "train.py": TRAIN}
+
+
+def command_lines(machine: Machine) -> str:
+    """Return the command lines of everything that runs on this machine; what ends meanwhile is left out."""
+    lines = []
+    for process in processes_of(machine.home):
+        with contextlib.suppress(psutil.Error):
+            lines += process.cmdline()
+    return " ".join(lines)
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -252,8 +264,6 @@ def test_two_agents_finish_60_trials_of_digits_with_every_point_in_the_export(
 
 
 def test_ctrl_c_stops_a_local_optimization_resumably(machine: Machine, repository: Callable[..., Path]) -> None:
-    import signal
-
     slow = TRAIN.replace("    job.progress", "    import time; time.sleep(0.2)\n    job.progress")
     path = repository(
         {"bough.yml": PARABOLA.format(python=sys.executable).replace("steps: 3", "steps: 10"), "train.py": slow}
@@ -261,7 +271,7 @@ def test_ctrl_c_stops_a_local_optimization_resumably(machine: Machine, repositor
     run = machine.start("optimize", str(path))
     store = machine.home / "coordinator" / "coordinator.json"
     wait_for(store.exists, what="a coordinator")
-    wait_for(lambda: any("train.py" in " ".join(p.cmdline()) for p in processes_of(machine.home)), what="a trial")
+    wait_for(lambda: "train.py" in command_lines(machine), what="a trial")
 
     run.send_signal(signal.SIGINT)
     run.wait(40)

@@ -84,8 +84,14 @@ class Database:
     def read_sync(self, work: Callable[[Connection], Result]) -> Result:
         """As `read`, in this thread."""
         try:
-            with self._reader_engine.connect() as tx, tx.begin():
-                return work(tx)
+            with self._reader_engine.connect() as tx:
+                try:
+                    with tx.begin():
+                        return work(tx)
+                except BaseException:
+                    # A traceback may keep a half-read cursor alive, and with it this connection's old snapshot.
+                    tx.invalidate()
+                    raise
         except exc.DBAPIError as error:
             raise sqlite.as_bough_error(error, self.path) from error
 
