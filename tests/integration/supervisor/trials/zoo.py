@@ -1,4 +1,7 @@
-"""Programs that leave processes behind in every way seen in practice: `zoo.py ANIMAL`. Each notes its pids."""
+"""Programs that leave processes behind in every way seen in practice: `zoo.py ANIMAL`. Each notes its pids.
+
+Whatever becomes of the test, every animal ends by itself after a minute.
+"""
 
 import multiprocessing
 import os
@@ -10,6 +13,7 @@ import time
 from typing import NoReturn
 
 ANIMAL = sys.argv[1]
+END = time.monotonic() + 60.0  # the same moment for every process that this one leads to
 
 
 def note() -> None:
@@ -20,8 +24,9 @@ def note() -> None:
 def stay() -> NoReturn:
     """Note the pid and stay."""
     note()
-    while True:
-        time.sleep(60)
+    while time.monotonic() < END:
+        time.sleep(1)
+    os._exit(0)
 
 
 def ignore() -> None:
@@ -67,18 +72,19 @@ def chain() -> None:
     ignore()
     for _ in range(3):
         if os.fork() == 0:
-            while True:
+            while time.monotonic() < END:
                 os.setsid()
                 note()
                 time.sleep(0.002)
                 if os.fork():
                     os._exit(0)
+            os._exit(0)
     stay()
 
 
 def clean_environment() -> None:
     """A daemon without the marker: only its ancestry tells whose it is."""
-    script = "trap '' INT TERM; echo $$ >> \"$1\"; while :; do sleep 1; done"
+    script = "trap '' INT TERM; echo $$ >> \"$1\"; for i in $(seq 60); do sleep 1; done"
     subprocess.Popen(["setsid", "env", "-i", "sh", "-c", script, "sh", os.environ["PIDS"]])
     stay()
 
@@ -88,8 +94,9 @@ def closes_everything() -> None:
         ignore()
         note()
         os.closerange(0, 1 << 16)
-        while True:
-            time.sleep(60)
+        while time.monotonic() < END:
+            time.sleep(1)
+        os._exit(0)
     stay()
 
 
@@ -105,7 +112,7 @@ def leaderless_threads() -> None:
     """The main thread ends, others run on: the process is shown as a zombie and is none."""
     ignore()
     note()
-    threading.Thread(target=time.sleep, args=(600,)).start()
+    threading.Thread(target=time.sleep, args=(60,)).start()
     import ctypes
 
     ctypes.CDLL(None).pthread_exit(None)
