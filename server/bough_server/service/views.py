@@ -211,11 +211,11 @@ def all_points(tx: Connection, job: Row, channel: str | None, attempt: int | Non
     Raises:
         NotFound: It has no such channel.
     """
-    attempt = attempt or job["attempt"]
-    rows = reads.channels(tx, job["id"], attempt)
+    chosen: int = attempt or job["attempt"]
+    rows = reads.channels(tx, job["id"], chosen)
     if channel is not None:
         rows = [row for row in rows if row["name"] == channel]
         if not rows:
             raise NotFound(f"job {job['id']} has no channel {channel}.", "See bough job show for its channels.")
-    cut = reads.cuts(tx, job["id"], attempt)
+    cut = reads.cuts(tx, job["id"], chosen)
     return {"channels": [points_view(tx, row, reads.points_of(tx, row, cut), max(0, after)) for row in rows]}

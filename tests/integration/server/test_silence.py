@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import AGENT, happened, journal, run
@@ -93,6 +94,7 @@ def test_an_attempt_that_comes_back_after_the_next_claim_is_fenced(play: Play) -
 def test_ten_lost_attempts_end_a_job_and_use_up_no_try(play: Play) -> None:
     async def story(stage: Stage) -> None:
         optimization = await stage.optimize(max_trials=1, on_failure={"retry": 0})
+        claim: dict[str, Any] = {}
         for n in range(1, 11):
             claim = await (await stage.agent(f"a{n}")).claim_one()
             assert claim["attempt"] == n
