@@ -146,7 +146,7 @@ def test_without_a_key_git_is_asked_for_one(api: Running) -> None:
 
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"] == 'Basic realm="bough"'
-    assert reply.json()["detail"] == "this needs a key."
+    assert reply.text.startswith("this needs a key.")
 
 
 def test_the_key_may_be_the_password_of_basic_authentication(api: Running) -> None:
@@ -178,7 +178,7 @@ def test_the_dumb_protocol_is_not_spoken(api: Running, path: str) -> None:
     reply = api.call("GET", path)
 
     assert reply.status_code == 404
-    assert reply.json()["detail"] == "this is no address of git's smart protocol."
+    assert reply.text.startswith("this is no address of git's smart protocol.")
 
 
 @pytest.mark.parametrize("model", ["..%2f..%2fx/y", "me/x%00", ".hooks/update", "me/a.git", "-x/y"])
