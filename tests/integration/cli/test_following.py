@@ -132,6 +132,13 @@ def test_when_nothing_runs_for_a_while_the_reason_is_told_once(monkeypatch: pyte
     assert len(lines) == 2
 
 
+def test_an_optimization_that_a_person_paused_says_how_it_goes_on() -> None:
+    _, lines = follow(chapter("PAUSED"), chapter("PAUSED"), chapter("DONE", trial(1, "DONE", 1.0)))
+
+    assert lines[0] == "It is paused. Go on: bough optimization resume o1"
+    assert len(lines) == 2
+
+
 def test_a_coordinator_that_goes_away_is_waited_for() -> None:
     away = {
         "optimization": {"error": "unavailable", "detail": "it restarts.", "remedy": ""},
@@ -171,13 +178,24 @@ def test_an_optimization_without_a_result_ended_badly() -> None:
     assert following.ended_badly(chapter("DONE", trial(1, "DONE", 1.0))["optimization"]) is None
 
 
+def test_the_address_of_the_page_is_one_line_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    link = "http://127.0.0.1:34093/login?code=" + "x" * 43
+
+    following.LiveScreen(link, 0.0).close()
+
+    assert f"page: {link}\n" in capsys.readouterr().out
+
+
 def test_the_panel_shows_where_it_stands_also_on_a_narrow_terminal() -> None:
     from rich.console import Console
 
     optimization = chapter("RUNNING", trial(1, "DONE", 0.5), trial(2, "FAILED"), trial(3, "RUNNING"))["optimization"]
     for width in (120, 40):
         console = Console(width=width, record=True, file=io.StringIO())
-        console.print(following.panel(optimization, "http://127.0.0.1:1/login?code=1", 75.0))
+        console.print(following.panel(optimization, 75.0))
         text = " ".join(console.export_text().split())
         assert "2 of 4" in text
         assert "1 failed" in text
