@@ -17,6 +17,7 @@ help:
 # First on PATH, as after `activate`: otherwise the trials would be run by whatever other `python` the machine has.
 demo: .venv/.installed
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" bough optimize examples/digits
+	@echo "         (bough is in .venv here: . .venv/bin/activate)"
 
 # A normal installation, as a user would have it: an editable one costs every Python start some milliseconds.
 .venv/.installed: setup.py pyproject.toml $(PARTS)

@@ -103,7 +103,7 @@ def log(client: Client, job: str, is_following: bool) -> None:
 @click.argument("job")
 @options.connected
 def watch(client: Client, job: str) -> int:
-    """Follow the log of a job and say how it ended; Ctrl-C leaves it running."""
+    """Follow the log of a job and say how it ended. Ctrl-C leaves it running."""
     row = follow(client, job)
     for line in verdict(row):
         click.echo(line)

@@ -59,7 +59,7 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
 
 def start(client: Client, found: Source, values: dict[str, Any], chosen: dict[str, Any]) -> Row:
     """Push the commit and create the job."""
-    source.push(found, client.url, client.address.key)
+    source.push(found, client)
     limits = {"max_epochs": chosen["max_epochs"], "max_time_s": chosen["max_time"], "agent": chosen["agent"]}
     row: Row = client.create("/jobs", {**body(found), "values": values, **limits})
     return row
