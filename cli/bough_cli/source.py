@@ -167,7 +167,7 @@ def _repository(directory: Path) -> git.Repo:
 
     try:
         git.refresh()
-    except ImportError:
+    except (ImportError, git.GitCommandNotFound):  # the second where this process has looked before
         raise UsageError("git was not found on this machine (PATH).", "Install git.") from None
     try:
         repository = git.Repo(directory, search_parent_directories=True, odbt=git.GitCmdObjectDB)

@@ -15,7 +15,7 @@ from bough_cli import client as clients
 from bough_cli import following, home, options, source, tables, wording
 from bough_cli.client import Client
 from bough_cli.fixing import typed
-from bough_cli.local import Local, ending_with
+from bough_cli.local import Local, ending_with, unless_it_fails
 from bough_cli.source import Source
 from bough_cli.wording import Row
 
@@ -57,7 +57,8 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, chosen["slots"] or _slots(found))
-        optimization = start(client, found, values)
+        with unless_it_fails(local):
+            optimization = start(client, found, values)
         return _follow(client, optimization, local, found, detach=chosen["detach"], as_json=as_json)
 
 

@@ -167,7 +167,9 @@ def test_it_is_over_when_failures_paused_it_but_not_when_a_person_did() -> None:
 
 
 def test_an_optimization_without_a_result_ended_badly() -> None:
-    paused = following.ended_badly(chapter("PAUSED", trial(1, "FAILED"), reason="5 failed in a row. Mend it.")["optimization"])
+    paused = following.ended_badly(
+        chapter("PAUSED", trial(1, "FAILED"), reason="5 failed in a row. Mend it.")["optimization"]
+    )
     empty = following.ended_badly(chapter("DONE", trial(1, "FAILED"))["optimization"])
 
     assert str(paused) == "optimization o1 is paused: 5 failed in a row. Mend it."

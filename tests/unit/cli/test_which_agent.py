@@ -14,7 +14,9 @@ NEW = {"name": "gpu1", "id": "ab22", "online": True}
 OTHER = {"name": "gpu2", "id": "cc33", "online": True}
 
 
-@pytest.mark.parametrize(("said", "meant"), [("gpu2", OTHER), ("cc33", OTHER), ("c", OTHER), ("gpu1", NEW), ("aa", OLD)])
+@pytest.mark.parametrize(
+    ("said", "meant"), [("gpu2", OTHER), ("cc33", OTHER), ("c", OTHER), ("gpu1", NEW), ("aa", OLD)]
+)
 def test_an_agent_is_named_by_name_or_by_any_beginning_of_its_id(said: str, meant: dict[str, Any]) -> None:
     assert _called(said, [OLD, NEW, OTHER]) == meant
 
