@@ -32,6 +32,7 @@ from bough.errors import BoughError
 FETCH_TIMEOUT_S = 1800.0
 FETCH_TRIES = 3
 FETCH_PAUSE_S = 2.0  # at most so long before the second try, twice that before the third
+MISSES = 2  # trials that left something behind: the next ones will too, so their trees are not looked at any more
 RACY_NS = 50_000_000  # a change within a clock tick of the last one may leave no trace: the ticks of file systems are shorter
 
 # The tree must not depend on the configuration of this machine.
@@ -93,6 +94,7 @@ class Workspace:
         self._allow_file = allow_file
         self._sleep = sleep
         self._seen: dict[tuple[int, str], _Seen] = {}  # (slot, model) → its tree after it was last made
+        self._misses: dict[tuple[int, str, str], int] = {}  # (slot, model, commit) → trials in a row that left something
         self._known: set[tuple[str, str]] = set()  # (model, commit) seen in the cache by this process
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
@@ -113,21 +115,26 @@ class Workspace:
         self._have(model, git, commit)
         if self._is_untouched(slot, model, commit):
             return self._paths(slot, model)[0]
-        self._seen.pop((slot, model), None)
         tree = self._made(slot, model, git, commit)
-        traces = _traces(tree)
-        newest = max((trace[-1] for trace in traces), default=0)
-        self._seen[slot, model] = _Seen(commit, traces, is_racy=time.time_ns() - newest < RACY_NS)
+        if self._misses.get((slot, model, commit), 0) < MISSES:
+            traces = _traces(tree)
+            newest = max((trace[-1] for trace in traces), default=0)
+            self._seen[slot, model] = _Seen(commit, traces, is_racy=time.time_ns() - newest < RACY_NS)
         return tree
 
     def _is_untouched(self, slot: int, model: str, commit: str) -> bool:
-        seen = self._seen.get((slot, model))
+        seen = self._seen.pop((slot, model), None)
         if seen is None or seen.commit != commit or seen.is_racy:
             return False
         try:
-            return _traces(self._paths(slot, model)[0]) == seen.traces
+            is_untouched = _traces(self._paths(slot, model)[0]) == seen.traces
         except OSError:  # a closed folder, or none at all
-            return False
+            is_untouched = False
+        if is_untouched:
+            self._seen[slot, model] = seen
+        key = slot, model, commit
+        self._misses[key] = 0 if is_untouched else self._misses.get(key, 0) + 1
+        return is_untouched
 
     def _made(self, slot: int, model: str, git: str, commit: str) -> Path:
         try:
@@ -236,7 +243,8 @@ class Workspace:
             tree.unlink()  # a trial put something else in its place
         tree.mkdir(parents=True, exist_ok=True)
         index.parent.mkdir(parents=True, exist_ok=True)
-        _open_up(tree)
+        if not _is_open(tree):
+            _open_up(tree)
         with contextlib.suppress(FileNotFoundError):
             index.with_name(index.name + ".lock").unlink()
         env = {**_TREE_ENV, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
@@ -290,6 +298,21 @@ def _traces(tree: Path) -> _Traces:
 
 def _trace(path: str, seen: os.stat_result) -> tuple[str, int, int, int, int, int, int]:
     return path, seen.st_mode, seen.st_ino, seen.st_nlink, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+
+def _is_open(tree: Path) -> bool:
+    """Tell whether git can see and remove everything in the tree: no closed folder, no ``.git``."""
+    folders = [str(tree)]
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return False
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.lower() == ".git":
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return True
 
 
 def _open_up(tree: Path) -> None:
