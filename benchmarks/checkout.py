@@ -2,8 +2,8 @@
 
     python benchmarks/checkout.py [--rounds 15]
 
-Two cases, each after the first tree of a slot was made: the last trial left the tree alone, and it left files, edits and deletions
-behind. Beside them, in the same rounds, a fresh tree by `git archive | tar` into an empty folder.
+Two cases, each after the first tree of a slot was made: the last trial left the tree alone, and it left files, edits
+and deletions behind. Beside them, in the same rounds, a fresh tree by `git archive | tar` into an empty folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("sdk", "agent")]
 
-from bough_agent.workspace import RACY_NS, Workspace
+from bough_agent.workspace import RACY_NS, Workspace  # noqa: E402  (runs from a clone, installed or not)
 
 MODEL, GIT = "bench/tree", "/bench/tree.git"
 
@@ -57,6 +57,39 @@ def litter(tree: Path, seed: int) -> None:
     (tree / "folder0" / "file2.txt").unlink()
 
 
+def measure(folder: Path, files: int, rounds: int) -> None:
+    """Print the medians for a repository of that many files."""
+    bare = folder / "git" / (MODEL + ".git")
+    bare.parent.mkdir(parents=True)
+    commit = make_repository(bare, files)
+    workspace = Workspace(folder / "home", f"file://{bare.parents[1]}", None, random.Random(1), allow_file=True)
+
+    def tree(slot: int) -> Path:
+        return workspace.tree(slot, MODEL, GIT, commit)
+
+    def extract(place: Path) -> None:
+        place.mkdir()
+        subprocess.run(f"git -C {bare} archive {commit} | tar -x -C {place}", shell=True, check=True)
+
+    first = milliseconds(lambda: tree(0))
+    tree(1)
+    taken: dict[str, list[float]] = {"fresh": [], "untouched": [], "littered": []}
+    for seed in range(rounds):
+        litter(tree(0), seed)
+        taken["littered"].append(milliseconds(lambda: tree(0)))
+        time.sleep(1.2 * RACY_NS / 1e9)
+        tree(1)
+        taken["untouched"].append(milliseconds(lambda: tree(1)))
+        place = folder / f"fresh{seed}"
+        taken["fresh"].append(milliseconds(lambda place=place: extract(place)))  # type: ignore[misc]
+    base = statistics.median(taken.pop("fresh"))
+    print(f"{files} files: first {first:.1f} ms; fresh by archive and tar {base:.1f} ms (medians from here on)")
+    for name, values in taken.items():
+        median = statistics.median(values)
+        limit = ", limit 40 ms" if files == 5000 else ""
+        print(f"{files} files: {name} {median:.1f} ms, ratio to fresh {median / base:.2f}{limit}")
+
+
 def main() -> int:
     """Print medians."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,29 +97,7 @@ def main() -> int:
     options = parser.parse_args()
     for files in (50, 5000):
         with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder:
-            bare = Path(folder) / "git" / (MODEL + ".git")
-            bare.parent.mkdir(parents=True)
-            commit = make_repository(bare, files)
-            url = f"file://{bare.parents[1]}"
-            workspace = Workspace(Path(folder) / "home", url, None, random.Random(1), allow_file=True)
-            first = milliseconds(lambda: workspace.tree(0, MODEL, GIT, commit))
-            workspace.tree(1, MODEL, GIT, commit)
-            untouched, littered, fresh = [], [], []
-            for seed in range(options.rounds):
-                litter(workspace.tree(0, MODEL, GIT, commit), seed)
-                littered.append(milliseconds(lambda: workspace.tree(0, MODEL, GIT, commit)))
-                time.sleep(1.2 * RACY_NS / 1e9)
-                workspace.tree(1, MODEL, GIT, commit)
-                untouched.append(milliseconds(lambda: workspace.tree(1, MODEL, GIT, commit)))
-                place = Path(folder) / f"fresh{seed}"
-                place.mkdir()
-                archive = f"git -C {bare} archive {commit} | tar -x -C {place}"
-                fresh.append(milliseconds(lambda: subprocess.run(archive, shell=True, check=True)))
-            base = statistics.median(fresh)
-            print(f"{files} files: first {first:.1f} ms; fresh by archive and tar {base:.1f} ms (each a median from here on)")
-            for name, taken in (("untouched", untouched), ("littered", littered)):
-                median = statistics.median(taken)
-                print(f"{files} files: {name} {median:.1f} ms, ratio to fresh {median / base:.2f} (limit at 5,000 files: 40 ms)")
+            measure(Path(folder), files, options.rounds)
     return 0
 
 

@@ -33,7 +33,7 @@ FETCH_TIMEOUT_S = 1800.0
 FETCH_TRIES = 3
 FETCH_PAUSE_S = 2.0  # at most so long before the second try, twice that before the third
 MISSES = 2  # trials that left something behind: the next ones will too, so their trees are not looked at any more
-RACY_NS = 50_000_000  # a change within a clock tick of the last one may leave no trace: the ticks of file systems are shorter
+RACY_NS = 50_000_000  # a change within one tick of a file system's clock may leave no trace: ticks are shorter
 
 # The tree must not depend on the configuration of this machine.
 _TREE_ENV = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
@@ -94,7 +94,7 @@ class Workspace:
         self._allow_file = allow_file
         self._sleep = sleep
         self._seen: dict[tuple[int, str], _Seen] = {}  # (slot, model) → its tree after it was last made
-        self._misses: dict[tuple[int, str, str], int] = {}  # (slot, model, commit) → trials in a row that left something
+        self._misses: dict[tuple[int, str, str], int] = {}  # … and commit → trials in a row that left something
         self._known: set[tuple[str, str]] = set()  # (model, commit) seen in the cache by this process
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()

@@ -148,8 +148,8 @@ def test_an_untouched_tree_is_handed_out_again_without_git(
     assert workspace.tree(0, MODEL, GIT, commit) == tree
 
     (tree / "train.py").write_text("2")
+    shutil.rmtree(repository.bare)
     with pytest.raises(FetchFailed):
-        shutil.rmtree(repository.bare)
         workspace.tree(0, MODEL, GIT, commit)
 
 
