@@ -134,6 +134,21 @@ def phases(jobs: list[dict[str, Any]]) -> str:
     return ", ".join(f"{name} {statistics.median(values):.1f} ms" for name, values in spans.items())
 
 
+def compare(kind: str, daemons: Daemons, repository: Path, place: Path, options: argparse.Namespace) -> None:
+    """Run bare and bough alternately; print each ratio, their median and the phases of a trial."""
+    ratios, jobs = [], []
+    for round_number in range(options.rounds + 1):
+        bare = bare_seconds(options.trials, place)
+        one = daemons.optimize(repository)
+        taken = one["ended_at"] - one["created_at"]
+        if round_number:  # the first round warms caches on both sides
+            ratios.append(taken / bare)
+            jobs += daemons.jobs(one["id"])
+        print(f"{kind}: bare {bare:.2f} s, bough {taken:.2f} s, ratio {taken / bare:.2f}  {one['counts']}")
+    print(f"{kind}: median ratio {statistics.median(ratios):.2f} over {len(ratios)} rounds")
+    print(f"{kind}: phases of a trial (medians): {phases(jobs)}")
+
+
 def main() -> int:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,17 +159,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder, Daemons(Path(folder)) as daemons:
         place = Path(folder)
         for kind, script in (("without bough", WITHOUT), ("reporting", REPORTING)):
-            ratios = []
             repository = make_repository(place / kind.replace(" ", "-"), script, options.trials, options.files)
-            for round_number in range(options.rounds + 1):
-                bare = bare_seconds(options.trials, place)
-                one = daemons.optimize(repository)
-                taken = one["ended_at"] - one["created_at"]
-                if round_number:  # the first round warms caches on both sides
-                    ratios.append(taken / bare)
-                print(f"{kind}: bare {bare:.2f} s, bough {taken:.2f} s, ratio {taken / bare:.2f}  {one['counts']}")
-            print(f"{kind}: median ratio {statistics.median(ratios):.2f} over {len(ratios)} rounds")
-            print(f"{kind}: phases of a trial (medians): {phases(daemons.jobs(one['id']))}")
+            compare(kind, daemons, repository, place, options)
     return 0
 
 
