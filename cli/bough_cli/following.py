@@ -231,7 +231,9 @@ def ended_badly(optimization: Row) -> BoughError | None:
     """Return the error for an optimization that ended without what was asked for, or None."""
     name = f"optimization {optimization['id']}"
     if optimization.get("state") == "PAUSED":
-        return BoughError(f"{name} is paused: {optimization.get('reason')}")  # the reason says what to do
+        reason, remedy = str(optimization.get("reason")), f"bough optimization resume {optimization['id']}"
+        do = "" if remedy in reason else f"Go on with: {remedy}."
+        return BoughError(f"{name} is paused: {reason.rstrip('.')}.", do)
     if not optimization.get("best"):
         done = optimization.get("finished", 0)
         return BoughError(

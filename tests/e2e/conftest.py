@@ -100,8 +100,10 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     home = tmp_path / "home"
     home.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("BOUGH_", "GIT_", "PYTEST"))}
+    # As in an activated environment: the examples find the libraries of the Python that runs the tests.
+    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])
     environ |= {"HOME": str(home), "BOUGH_HOME": str(home), "PYTHONPATH": os.pathsep.join(PARTS), "COLUMNS": "120"}
-    environ |= {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "BOUGH_TEST_MACHINE": str(home)}
+    environ |= {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "TEST_MACHINE": str(home)}
     (tmp_path / "gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.org\n[init]\n\tdefaultBranch = main\n")
     one = Machine(home, environ)
     yield one
@@ -124,7 +126,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("BOUGH_TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

@@ -168,11 +168,13 @@ def test_it_is_over_when_failures_paused_it_but_not_when_a_person_did() -> None:
 
 def test_an_optimization_without_a_result_ended_badly() -> None:
     paused = following.ended_badly(
-        chapter("PAUSED", trial(1, "FAILED"), reason="5 failed in a row. Mend it.")["optimization"]
+        chapter("PAUSED", trial(1, "FAILED"), reason="5 failed. Once mended: bough optimization resume o1.")[
+            "optimization"
+        ]
     )
     empty = following.ended_badly(chapter("DONE", trial(1, "FAILED"))["optimization"])
 
-    assert str(paused) == "optimization o1 is paused: 5 failed in a row. Mend it."
+    assert str(paused) == "optimization o1 is paused: 5 failed. Once mended: bough optimization resume o1."
     assert (
         str(empty)
         == "optimization o1 ended, and none of its 1 trials succeeded. See why: bough job ls --optimization o1."
