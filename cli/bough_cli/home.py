@@ -39,7 +39,8 @@ def folder(*parts: str) -> Path:
     """
     path = home().joinpath(*parts)
     try:
-        home().parent.mkdir(parents=True, exist_ok=True)
+        if not home().parent.exists():
+            home().parent.mkdir(parents=True)
         for each in (home(), *reversed(path.relative_to(home()).parents), path):
             (home() / each).mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make the ones above for everybody
     except OSError as error:
