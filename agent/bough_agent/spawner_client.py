@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -118,6 +119,8 @@ class Spawner:
 
     def close(self) -> None:
         """End the spawner. Supervisors go on. Closing twice is harmless."""
+        with contextlib.suppress(OSError):  # closed or ended already
+            self._connection.shutdown(socket.SHUT_RDWR)  # a thread that waits in `read` would keep a closed one open
         self._connection.close()
         try:
             self._process.wait(CLOSE_S)
