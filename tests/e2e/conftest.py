@@ -101,7 +101,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     home.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("BOUGH_", "GIT_", "PYTEST"))}
     environ |= {"HOME": str(home), "BOUGH_HOME": str(home), "PYTHONPATH": os.pathsep.join(PARTS), "COLUMNS": "120"}
-    environ |= {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "BOUGH_TEST_MACHINE": str(home)}
+    environ |= {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"), "TEST_MACHINE": str(home)}
     (tmp_path / "gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.org\n[init]\n\tdefaultBranch = main\n")
     one = Machine(home, environ)
     yield one
@@ -120,11 +120,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Return the living processes that carry this machine's mark in their environment."""
+    """Return the living processes that carry this machine's mark in their environment.
+
+    Trials are among them: of the agent's environment they get all but what begins with BOUGH_.
+    """
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("BOUGH_TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

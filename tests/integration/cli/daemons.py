@@ -17,7 +17,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = os.pathsep.join(str(ROOT / part) for part in ("sdk", "agent", "server", "cli"))
-MARK = "BOUGH_TEST_MACHINE"
+MARK = "TEST_MACHINE"
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 40.0) -> Any:
