@@ -48,8 +48,8 @@ def create(
     Raises:
         UsageError: Something in ``body`` is missing or wrong.
     """
-    space, settings = found.space, found.settings
-    for path, value in (body.get("fixed") or {}).items():
+    space, settings, fixed = found.space, found.settings, mapping_of(body, "fixed")
+    for path, value in fixed.items():
         space.fix(path, value)
     row = {
         "id": new_id(),
@@ -69,7 +69,7 @@ def create(
     }
     tx.execute(insert(optimizations), row)
     version = {"optimization": row["id"], "version": 1, "space": space.to_json(), "created_at": now}
-    tx.execute(insert(space_versions), {**version, "fixed": dict(body.get("fixed") or {})})
+    tx.execute(insert(space_versions), {**version, "fixed": fixed})
     return str(row["id"])
 
 
@@ -82,6 +82,16 @@ _NEW: Mapping[str, Any] = {
     "numbers": 0,
     "failures_in_row": 0,
 }
+
+
+def mapping_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a mapping of the request, empty where there is none; raise `UsageError` if it is something else."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UsageError(f"{name} is {str(found)[:100]!r}, no mapping.", f'Send {{"{name}": {{…}}}}.')
+    return found
 
 
 def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +107,7 @@ def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"the folder {folder!r} is not inside the repository.", "Give it relative to the repository's root."
         )
-    return {"commit": commit, "folder": folder.strip("/"), "source": body.get("source") or {}}
+    return {"commit": commit, "folder": folder.strip("/"), "source": mapping_of(body, "source")}
 
 
 def _settings(settings: Any, seed: int) -> dict[str, Any]:
