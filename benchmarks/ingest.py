@@ -2,10 +2,10 @@
 
     python benchmarks/ingest.py [--points 100000] [--jobs 10]
 
-Ten jobs write their journals at once (in the SDK's own format, as fast as a file can be written); the real agent tails and ships them
-over HTTP; the coordinator stores them with synchronous=FULL. The time is the coordinator's, from the creation of the optimization to
-its end, so that claims, checkouts, processes and the draining of every byte are in it. The physical limit printed beside it is
-writing and syncing the same bytes to a file.
+Ten jobs write their journals at once (in the SDK's own format, as fast as a file can be written); the real agent tails
+and ships them over HTTP; the coordinator stores them with synchronous=FULL. The time is the coordinator's, from the
+creation of the optimization to its end, so that claims, checkouts, processes and the draining of every byte are in it.
+The physical limit printed beside it is writing and syncing the same bytes to a file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -52,10 +53,12 @@ def main() -> int:
     options = parser.parse_args()
     total = options.points * options.jobs
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder, Daemons(Path(folder), options.jobs) as daemons:
-        repository = make_repository(Path(folder) / "repository", SCRIPT.format(points=options.points), options.jobs, 50)
+        script = SCRIPT.format(points=options.points)
+        repository = make_repository(Path(folder) / "repository", script, options.jobs, 50)
         settings = (repository / "bough.yml").read_text().replace("max_parallel: 2", f"max_parallel: {options.jobs}")
         (repository / "bough.yml").write_text(settings)
-        os.system(f"git -C {repository} -c user.name=b -c user.email=b@example.org commit -qam parallel")
+        who = ["-c", "user.name=b", "-c", "user.email=b@example.org"]
+        subprocess.run(["git", "-C", str(repository), *who, "commit", "-qam", "parallel"], check=True)
         one = daemons.optimize(repository)
         taken = one["ended_at"] - one["created_at"]
         database = next((daemons.home / "coordinator").glob("*.db"))
@@ -64,7 +67,8 @@ def main() -> int:
         size = total * 50
         limit = written_and_synced_s(Path(folder), size)
         print(f"{stored} of {total} points stored, {one['counts']}")
-        print(f"{taken:.2f} s: {total / taken:,.0f} points/s; database {database.stat().st_size / total:.1f} bytes a point")
+        bytes_each = database.stat().st_size / total
+        print(f"{taken:.2f} s: {total / taken:,.0f} points/s; database {bytes_each:.1f} bytes a point")
         print(f"writing and syncing {size >> 20} MiB alone: {limit:.2f} s; ratio {taken / limit:.1f}")
     return 0 if stored == total else 1
 

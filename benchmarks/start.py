@@ -2,8 +2,8 @@
 
     python benchmarks/start.py [--rounds 9]
 
-CPU seconds (user + system) of whole processes, alternating with an empty interpreter in the same invocation; medians and ratios.
-The way to the first trial is wall time, from starting the command to the first line of the trial's script.
+CPU seconds (user + system) of whole processes, alternating with an empty interpreter in the same invocation; medians
+and ratios. The way to the first trial is wall time, from starting the command to the first line of the trial's script.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python benchmarks/turnaround.py [--trials 100] [--rounds 3]
 
-Bare and bough runs alternate in one invocation, since machines drift; the ratio of each pair and their median are printed.
+Bare and bough runs alternate in one invocation, since machines drift; the ratio of each pair and their median are
+printed.
 Two kinds of script: `pass` (a script without bough), and one that reports a KPI. The repository has 50 files.
 """
 
@@ -125,12 +126,27 @@ def phases(jobs: list[dict[str, Any]]) -> str:
     """Return the medians of what a trial's time went into, in milliseconds."""
     spans: dict[str, list[float]] = {}
     for job in jobs:
-        attempt = job["attempts_list"][-1] if "attempts_list" in job else job
-        stamps = [(name, attempt.get(f"{name}_at")) for name in ("claimed", "started", "exited", "ended")]
-        known = [(name, at) for name, at in stamps if at is not None]
-        for (before, start), (after, end) in zip(known, known[1:], strict=False):
-            spans.setdefault(f"{before}→{after}", []).append((end - start) * 1000)
+        attempt = job["history"][-1]
+        inside = job["duration_s"] * 1000
+        whole = (attempt["ended_at"] - attempt["claimed_at"]) * 1000
+        spans.setdefault("supervised process", []).append(inside)
+        spans.setdefault("claim to end without it (reply, tree, launch, exit, sync)", []).append(whole - inside)
     return ", ".join(f"{name} {statistics.median(values):.1f} ms" for name, values in spans.items())
+
+
+def compare(kind: str, daemons: Daemons, repository: Path, place: Path, options: argparse.Namespace) -> None:
+    """Run bare and bough alternately; print each ratio, their median and the phases of a trial."""
+    ratios, jobs = [], []
+    for round_number in range(options.rounds + 1):
+        bare = bare_seconds(options.trials, place)
+        one = daemons.optimize(repository)
+        taken = one["ended_at"] - one["created_at"]
+        if round_number:  # the first round warms caches on both sides
+            ratios.append(taken / bare)
+            jobs += daemons.jobs(one["id"])
+        print(f"{kind}: bare {bare:.2f} s, bough {taken:.2f} s, ratio {taken / bare:.2f}  {one['counts']}")
+    print(f"{kind}: median ratio {statistics.median(ratios):.2f} over {len(ratios)} rounds")
+    print(f"{kind}: phases of a trial (medians): {phases(jobs)}")
 
 
 def main() -> int:
@@ -143,17 +159,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bough-bench-") as folder, Daemons(Path(folder)) as daemons:
         place = Path(folder)
         for kind, script in (("without bough", WITHOUT), ("reporting", REPORTING)):
-            ratios = []
             repository = make_repository(place / kind.replace(" ", "-"), script, options.trials, options.files)
-            for round_number in range(options.rounds + 1):
-                bare = bare_seconds(options.trials, place)
-                one = daemons.optimize(repository)
-                taken = one["ended_at"] - one["created_at"]
-                if round_number:  # the first round warms caches on both sides
-                    ratios.append(taken / bare)
-                print(f"{kind}: bare {bare:.2f} s, bough {taken:.2f} s, ratio {taken / bare:.2f}  {one['counts']}")
-            print(f"{kind}: median ratio {statistics.median(ratios):.2f} over {len(ratios)} rounds")
-            print(f"{kind}: phases of a trial (medians): {phases(daemons.jobs(one['id']))}")
+            compare(kind, daemons, repository, place, options)
     return 0
 
 

@@ -8,7 +8,8 @@ Promises:
 * no ``.git`` is in a tree: the index lies beside it, so a script cannot change what the next attempt gets;
 * a damaged cache is thrown away and fetched again, once; then it is an error in one sentence.
 
-A tree costs two git processes, about 5 ms for 50 files, when the commit is in the cache.
+A tree costs two git processes, about 5 ms for 50 files, when the commit is in the cache; none when nothing in it has
+changed since it was made, which the times, sizes and inodes of its entries tell.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bough import _git
@@ -30,6 +32,8 @@ from bough.errors import BoughError
 FETCH_TIMEOUT_S = 1800.0
 FETCH_TRIES = 3
 FETCH_PAUSE_S = 2.0  # at most so long before the second try, twice that before the third
+MISSES = 2  # trials that left something behind: the next ones will too, so their trees are not looked at any more
+RACY_NS = 50_000_000  # a change within one tick of a file system's clock may leave no trace: ticks are shorter
 
 # The tree must not depend on the configuration of this machine.
 _TREE_ENV = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
@@ -46,6 +50,20 @@ class FetchFailed(BoughError):
     """The coordinator or the network did not deliver: another try, or another agent, may succeed."""
 
     code = "infra"
+
+
+# Of each entry: path, mode, inode, links, size, time of the last write and of the last change of any kind. A program
+# can set back the time of the last write, but not that of the last change.
+_Traces = list[tuple[str, int, int, int, int, int, int]]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a tree looked like when it was exactly ``commit``."""
+
+    commit: str
+    traces: _Traces
+    is_racy: bool  # an entry had only just changed: a trial could change it again within the same tick
 
 
 class Workspace:
@@ -75,6 +93,8 @@ class Workspace:
         self._rng = rng
         self._allow_file = allow_file
         self._sleep = sleep
+        self._seen: dict[tuple[int, str], _Seen] = {}  # (slot, model) → its tree after it was last made
+        self._misses: dict[tuple[int, str, str], int] = {}  # … and commit → trials in a row that left something
         self._known: set[tuple[str, str]] = set()  # (model, commit) seen in the cache by this process
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
@@ -93,6 +113,30 @@ class Workspace:
             FetchFailed: The coordinator did not deliver it.
         """
         self._have(model, git, commit)
+        if self._is_untouched(slot, model, commit):
+            return self._paths(slot, model)[0]
+        tree = self._made(slot, model, git, commit)
+        if self._misses.get((slot, model, commit), 0) < MISSES:
+            traces = _traces(tree)
+            newest = max((trace[-1] for trace in traces), default=0)
+            self._seen[slot, model] = _Seen(commit, traces, is_racy=time.time_ns() - newest < RACY_NS)
+        return tree
+
+    def _is_untouched(self, slot: int, model: str, commit: str) -> bool:
+        seen = self._seen.pop((slot, model), None)
+        if seen is None or seen.commit != commit or seen.is_racy:
+            return False
+        try:
+            is_untouched = _traces(self._paths(slot, model)[0]) == seen.traces
+        except OSError:  # a closed folder, or none at all
+            is_untouched = False
+        if is_untouched:
+            self._seen[slot, model] = seen
+        key = slot, model, commit
+        self._misses[key] = 0 if is_untouched else self._misses.get(key, 0) + 1
+        return is_untouched
+
+    def _made(self, slot: int, model: str, git: str, commit: str) -> Path:
         try:
             return self._fill(slot, model, commit)
         except (_git.GitFailed, OSError) as first:
@@ -199,7 +243,8 @@ class Workspace:
             tree.unlink()  # a trial put something else in its place
         tree.mkdir(parents=True, exist_ok=True)
         index.parent.mkdir(parents=True, exist_ok=True)
-        _open_up(tree)
+        if not _is_open(tree):
+            _open_up(tree)
         with contextlib.suppress(FileNotFoundError):
             index.with_name(index.name + ".lock").unlink()
         env = {**_TREE_ENV, "GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
@@ -236,6 +281,38 @@ def inside(tree: Path, *parts: str | None) -> Path:
     if not folder.is_dir():
         raise CheckoutFailed(f"there is no folder {name} in this commit.", "Check its spelling, or commit it.")
     return folder
+
+
+def _traces(tree: Path) -> _Traces:
+    """Return the traces of the tree's folder and of everything below it, in the order of the file system."""
+    found = [_trace(".", os.lstat(tree))]
+    pending = [str(tree)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                found.append(_trace(entry.path, entry.stat(follow_symlinks=False)))
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    return found
+
+
+def _trace(path: str, seen: os.stat_result) -> tuple[str, int, int, int, int, int, int]:
+    return path, seen.st_mode, seen.st_ino, seen.st_nlink, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+
+def _is_open(tree: Path) -> bool:
+    """Tell whether git can see and remove everything in the tree: no closed folder, no ``.git``."""
+    folders = [str(tree)]
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return False
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.lower() == ".git":
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return True
 
 
 def _open_up(tree: Path) -> None:

@@ -65,10 +65,8 @@ def main():
 
     best = radius(points)
     for step in range(1, steps + 1):
-        if geometric:
-            length = first * job.get_parameter("cooling.factor") ** step
-        else:
-            length = first * (1 - step / (steps + 1))
+        cooled = job.get_parameter("cooling.factor") ** step if geometric else 1 - step / (steps + 1)
+        length = first * cooled
         points = pushed(points, length, repulsion)
         best = max(best, radius(points))
         if job.get_parameter("shake") and step % job.get_parameter("shake.every") == 0:

@@ -115,6 +115,7 @@ _BY_CODE = {
     error.code: error
     for error in (UsageError, DefinitionError, NotFound, Denied, Forbidden, Conflict, StaleLease, Unavailable)
 }
+_BY_STATUS = {400: UsageError, 401: Denied, 403: Forbidden, 404: NotFound, 409: Conflict, 422: UsageError}
 
 
 def from_reply(status: int, code: str, what: str, do: str = "") -> BoughError:
@@ -122,8 +123,5 @@ def from_reply(status: int, code: str, what: str, do: str = "") -> BoughError:
 
     A code from a newer coordinator falls back to the class of its status, then to `BoughError`.
     """
-    kind: type[BoughError] | None = _BY_CODE.get(code)
-    if kind is None:
-        by_status = {400: UsageError, 401: Denied, 403: Forbidden, 404: NotFound, 409: Conflict, 422: UsageError}
-        kind = by_status.get(status, Unavailable if status >= 500 else BoughError)
-    return kind(what, do)
+    known: type[BoughError] | None = _BY_CODE.get(code)
+    return (known or _BY_STATUS.get(status) or (Unavailable if status >= 500 else BoughError))(what, do)

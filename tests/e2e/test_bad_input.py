@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.conftest import Machine, git, processes_of
 
 GOOD = {
@@ -38,9 +38,9 @@ optimization:
 Repository = Callable[..., Path]
 
 
-def complaint(machine: Machine, *args: str, code: int = 1, **options: str) -> str:
+def complaint(machine: Machine, *args: str, code: int = 1, **environ: str) -> str:
     """Run a command that must fail with ``code``; return the one sentence it says."""
-    ran = machine.bough(*args, **options)
+    ran = replace(machine, environ={**machine.environ, **environ}).bough(*args)
     everything = ran.out + ran.err
     assert ran.code == code, everything
     assert "Traceback" not in everything

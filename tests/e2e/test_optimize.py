@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 import pytest
-
 from tests.e2e.conftest import Machine, commit, git, processes_of, wait_for
 
 PARABOLA = """\

@@ -38,8 +38,8 @@ class Closing:
             closing.cancel()
 
 
-def coordinator(request: Request) -> Coordinator:
-    """Return the coordinator that this application is the door of."""
+async def coordinator(request: Request) -> Coordinator:
+    """Return the coordinator that this application is the door of; async, since others are called in a thread."""
     found: Coordinator = request.app.state.coordinator
     return found
 

@@ -82,7 +82,10 @@ class Archivist:
             await self._clock.sleep(LINGER_S)
             self._rung.clear()
             try:
-                await self.flush()
+                if await self._write_due():
+                    self._rung.set()  # there may be more: after another pause, so that many ends share one process
+                else:
+                    await self._write_optimizations()
             except Exception as error:  # whatever it is must not end the archive for good
                 log.warning("records wait: %s", error, exc_info=not isinstance(error, BoughError))
                 await self._clock.sleep(_RETRY_S)
@@ -106,10 +109,20 @@ class Archivist:
         Raises:
             BoughError: The store cannot be read or written.
         """
+        while await self._write_due():
+            pass
+        await self._write_optimizations()
+
+    async def _write_due(self) -> bool:
+        """Write one batch of records; return whether there was any."""
         async with self._writing:
-            while jobs := await self._due():
-                for model, batch in _by_model(jobs).items():
-                    await self._write(model, batch)
+            jobs = await self._due()
+            for model, batch in _by_model(jobs).items():
+                await self._write(model, batch)
+            return bool(jobs)
+
+    async def _write_optimizations(self) -> None:
+        async with self._writing:
             for optimization_id, model, ended_at in await self._store.read(assembly.ended_optimizations):
                 if self._optimizations.get(optimization_id) != ended_at:
                     await self._write_optimization(optimization_id, model, ended_at)

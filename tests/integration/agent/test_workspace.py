@@ -6,13 +6,14 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.integration.agent.conftest import Repository
 
-from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
+from bough_agent.workspace import RACY_NS, CheckoutFailed, FetchFailed, Workspace, inside
 
 MODEL, GIT = "me/model", "/me/model.git"
 
@@ -36,6 +37,19 @@ def test_a_tree_is_the_commit_and_holds_no_git(workspace: Workspace, repository:
     assert files(workspace.tree(0, MODEL, GIT, first))["train.py"] == "1"
     assert files(workspace.tree(1, MODEL, GIT, second))["train.py"] == "2"
     assert not list(workspace.tree(0, MODEL, GIT, first).glob(".git*"))
+
+
+def settled(workspace: Workspace, commit: str) -> Path:
+    """Return a tree that is known to be clean: looked at when its last change was longer ago than a clock tick."""
+    workspace.tree(0, MODEL, GIT, commit)
+    time.sleep(1.2 * RACY_NS / 1e9)
+    return workspace.tree(0, MODEL, GIT, commit)
+
+
+def sets_the_time_back(tree: Path) -> None:
+    before = (tree / "train.py").stat()
+    (tree / "train.py").write_text("8")
+    os.utime(tree / "train.py", ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def edits(tree: Path) -> None:
@@ -96,16 +110,22 @@ def replaces_the_tree(tree: Path) -> None:
         makes_executable,
         removes_all,
         replaces_the_tree,
+        sets_the_time_back,
     ],
 )
+@pytest.mark.parametrize("is_known_to_be_clean", [False, True])
 def test_nothing_that_a_trial_leaves_reaches_the_next(
-    workspace: Workspace, repository: Repository, tmp_path: Path, litter: Callable[[Path], None]
+    workspace: Workspace,
+    repository: Repository,
+    tmp_path: Path,
+    litter: Callable[[Path], None],
+    is_known_to_be_clean: bool,
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("mine")
     commit = repository.commit({"train.py": "1", "deep/data.txt": "x", ".gitignore": "*.pyc\n"})
-    tree = workspace.tree(0, MODEL, GIT, commit)
+    tree = settled(workspace, commit) if is_known_to_be_clean else workspace.tree(0, MODEL, GIT, commit)
     expected = files(tree)
 
     litter(tree)
@@ -116,6 +136,21 @@ def test_nothing_that_a_trial_leaves_reaches_the_next(
     assert not os.access(again / "train.py", os.X_OK)
     assert not again.is_symlink()
     assert (outside / "precious").read_text() == "mine"
+
+
+def test_an_untouched_tree_is_handed_out_again_without_git(
+    workspace: Workspace, repository: Repository, tmp_path: Path
+) -> None:
+    commit = repository.commit({"train.py": "1"})
+    tree = settled(workspace, commit)
+    shutil.move(tmp_path / "home" / "cache", tmp_path / "away")
+
+    assert workspace.tree(0, MODEL, GIT, commit) == tree
+
+    (tree / "train.py").write_text("2")
+    shutil.rmtree(repository.bare)
+    with pytest.raises(FetchFailed):
+        workspace.tree(0, MODEL, GIT, commit)
 
 
 def test_a_damaged_cache_is_fetched_again(workspace: Workspace, repository: Repository, tmp_path: Path) -> None:
