@@ -53,7 +53,7 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now))
     optimization = _optimization_of(tx, job)
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
-    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization)
+    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
     verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)

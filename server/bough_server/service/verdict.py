@@ -110,6 +110,8 @@ def _never_sent(ending: Ending) -> str:
     channel = ending.kpi.channel or ending.wanted_channel
     if channel is None:
         return "never sent a KPI: no channel was created with kpi=True"
+    if ending.kpi.is_text:
+        return f"its KPI channel {channel} holds text, where numbers belong"
     return f"never sent its KPI channel {channel}"
 
 

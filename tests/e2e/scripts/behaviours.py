@@ -3,6 +3,8 @@
 Each promises something about what must have arrived. It runs on every Python from 3.7 on.
 """
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import signal
@@ -10,12 +12,13 @@ import sys
 import threading
 
 import bough
+from bough import Channel, Job
 
 EMOJI = "n\u00e4me \u2713 \U0001f333"
 LONG = "l" * 200
 
 
-def from_child(offset):
+def from_child(offset: int) -> int:
     """Report from another process, which calls start_job itself where it was not forked."""
     job = bough.start_job()
     channel = job.create_channel("points")
@@ -24,7 +27,7 @@ def from_child(offset):
     return offset
 
 
-def forks(job, kpi):
+def forks(job: Job, kpi: Channel) -> None:
     """Two forks report through the channel that their parent made."""
     channel = job.create_channel("points")
     children = []
@@ -41,10 +44,10 @@ def forks(job, kpi):
         os.waitpid(pid, 0)
 
 
-def threads(job, kpi):
+def threads(job: Job, kpi: Channel) -> None:
     channel = job.create_channel("points")
 
-    def work(offset):
+    def work(offset: int) -> None:
         for i in range(100):
             channel.send(offset + i, float(i))
 
@@ -55,7 +58,7 @@ def threads(job, kpi):
         thread.join()
 
 
-def pools(job, kpi):
+def pools(job: Job, kpi: Channel) -> None:
     """Workers that were forked, and one that was spawned."""
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert sorted(pool.map(from_child, [0, 100])) == [0, 100]
@@ -65,12 +68,12 @@ def pools(job, kpi):
     assert spawned.exitcode == 0
 
 
-def many(job, kpi):
+def many(job: Job, kpi: Channel) -> None:
     for i in range(100000):
         kpi.send(i, i / 7)
 
 
-def names(job, kpi):
+def names(job: Job, kpi: Channel) -> None:
     """Everything that has a name has a difficult one."""
     job.create_channel(LONG).send(1, 1)
     job.create_channel(EMOJI, main=True).send(1, 2.5)
@@ -88,78 +91,78 @@ def names(job, kpi):
     job.progress(1.5, 3)
 
 
-def aborts(job, kpi):
+def aborts(job: Job, kpi: Channel) -> None:
     kpi.send(1, 1.0)
     job.abort()
 
 
-def fails(job, kpi):
+def fails(job: Job, kpi: Channel) -> None:
     kpi.send(1, 1.0)
     job.fail("the loss exploded")
 
 
-def goes_on(job, kpi):
+def goes_on(job: Job, kpi: Channel) -> None:
     """Code after done runs, and what it reports counts."""
     kpi.send(1, 1.0)
     job.done()
     kpi.send(2, 2.0)
 
 
-def done_at_once(job, kpi):
+def done_at_once(job: Job, kpi: Channel) -> None:
     kpi.send(1, 3.0)
     job.done(force_exit=True)
     kpi.send(2, 4.0)
 
 
-def exit_3(job, kpi):
+def exit_3(job: Job, kpi: Channel) -> None:
     kpi.send(1, 1.0)
     job.done()
     sys.exit(3)
 
 
-def raises(job, kpi):
+def raises(job: Job, kpi: Channel) -> None:
     kpi.send(1, 1.0)
     raise RuntimeError("out of luck")
 
 
-def os_exit(job, kpi):
+def os_exit(job: Job, kpi: Channel) -> None:
     kpi.send(1, 5.0)
     os._exit(0)
 
 
-def killed(job, kpi):
+def killed(job: Job, kpi: Channel) -> None:
     """Not one point is lost, though nothing was flushed."""
     for i in range(1000):
         kpi.send(i, float(i))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def gaps(job, kpi):
+def gaps(job: Job, kpi: Channel) -> None:
     """NaN is kept in the chart, and the last finite value counts."""
     for i, value in enumerate([1.0, 6.0, float("nan"), float("-inf")]):
         kpi.send(i, value)
 
 
-def only_nan(job, kpi):
+def only_nan(job: Job, kpi: Channel) -> None:
     kpi.send(1, float("nan"))
 
 
-def silent(job, kpi):
+def silent(job: Job, kpi: Channel) -> None:
     print("nothing to report")
 
 
-def two_kpis(job, kpi):
+def two_kpis(job: Job, kpi: Channel) -> None:
     job.create_channel("second", kpi=True)
 
 
-def unknown(job, kpi):
+def unknown(job: Job, kpi: Channel) -> None:
     job.get_parameter("whta")
 
 
-def facts(job, kpi):
+def facts(job: Job, kpi: Channel) -> None:
     """What the job knows of itself."""
     assert bough.context() is job
-    assert (job.attempt, job.model, len(job.commit)) == (1, "me/behaviours", 40)
+    assert (job.attempt, job.model, len(job.commit or "")) == (1, "me/behaviours", 40)
     assert job.number is not None
     assert job.optimization is not None
     assert not job.should_stop()

@@ -1,18 +1,21 @@
 """A training in one of the shapes that are seen in practice: `shapes.py SHAPE`. It never ends by itself."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import bough
 
 END = time.monotonic() + 60.0
 
 
-def train(begin=lambda: None):
+def train(begin: Callable[[], object] = int) -> None:
     """Report epoch after epoch; the KPI is the epoch's number, before or after the progress call."""
     job = bough.start_job()
     is_after = job.get_parameter("order") == "after"
@@ -29,7 +32,7 @@ def train(begin=lambda: None):
             job.progress(epoch)
 
 
-def handler():
+def handler() -> None:
     """The user's own handler only prints; the loop asks `should_stop`."""
     signal.signal(signal.SIGINT, lambda *_: print("asked to stop", flush=True))
     os.environ["POLITE"] = "1"
@@ -37,13 +40,13 @@ def handler():
     print("finished as usual", flush=True)
 
 
-def printer():
+def printer() -> None:
     """The user's own handler only prints, and nothing ever asks: the ladder ends it."""
     signal.signal(signal.SIGINT, lambda *_: print("asked to stop", flush=True))
     train()
 
 
-def deaf():
+def deaf() -> None:
     """Nothing but SIGKILL ends it."""
     train_started = bough.start_job()
     print("deaf is", train_started.number, flush=True)
@@ -52,14 +55,14 @@ def deaf():
     train()
 
 
-def work():
+def work() -> None:
     try:
         time.sleep(60)
     except KeyboardInterrupt:
         print("worker cleaned up", flush=True)
 
 
-def workers():
+def workers() -> None:
     found = [multiprocessing.Process(target=work) for _ in range(2)]
     for one in found:
         one.start()
@@ -71,12 +74,12 @@ def workers():
         print("workers joined", flush=True)
 
 
-def launcher():
+def launcher() -> None:
     """Two ranks; as soon as one fails, the other is terminated. Rank 1 begins an epoch when rank 0 has begun it."""
     behind, ahead = os.pipe()
     ranks = []
-    for rank, handle in enumerate((ahead, behind)):
-        environ = dict(os.environ, RANK=str(rank), BARRIER=str(handle))
+    for number, handle in enumerate((ahead, behind)):
+        environ = dict(os.environ, RANK=str(number), BARRIER=str(handle))
         ranks.append(subprocess.Popen([sys.executable, __file__, "rank"], env=environ, pass_fds=[handle]))
     try:
         while all(rank.poll() is None for rank in ranks):
@@ -90,7 +93,7 @@ def launcher():
         print("launcher cleaned up", flush=True)
 
 
-def rank():
+def rank() -> None:
     handle = int(os.environ["BARRIER"])
     try:
         if os.environ["RANK"] == "0":

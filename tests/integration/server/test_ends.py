@@ -100,6 +100,42 @@ def test_a_manual_job_needs_no_kpi(play: Play) -> None:
     play(story)
 
 
+def test_a_manual_job_has_the_kpi_that_its_definition_names(play: Play) -> None:
+    """Else `bough run` would advise to make one that an optimization already has."""
+
+    async def story(stage: Stage) -> None:
+        kpi = {"channel": "both/b", "direction": "minimize", "reduce": "best"}
+        found = definition()
+        found["optimization"]["kpi"] = kpi
+        body = {"definition": found, "commit": COMMIT, "folder": "", "source": {}, "values": {}}
+        job = await stage.coordinator.create_job(ADMIN, body)
+        agent = await stage.agent()
+        both = ["c", "both", {"traces": ["a", "b"], "type": "number"}]
+
+        told = journal(KPI, both, ["p", "accuracy", 1, 9.0], ["p", "both", 1, [1.0, 2.0]], ["p", "both", 2, [1.0, 3.0]])
+        await agent.deliver(await agent.claim_one(), told)
+
+        shown = await stage.coordinator.job(job["id"])
+        assert (shown["kpi"], shown["kpi_last"], shown["kpi_best_x"]) == (2.0, 3.0, 1.0)
+        marked = {channel["name"]: (channel["kpi"], channel["maximize"]) for channel in shown["channels"]}
+        assert marked == {"accuracy": (False, True), "both": (True, False)}
+
+    play(story)
+
+
+def test_a_kpi_channel_that_holds_text_is_said_to(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim(kpi={"channel": "notes"})
+
+        told = journal(["c", "notes", {"traces": ["notes"], "type": "text"}], ["p", "notes", 1, "high"])
+        await agent.deliver(claim, told)
+
+        shown = await stage.job(claim)
+        assert shown["message"] == "trial 1 ended and its KPI channel notes holds text, where numbers belong."
+
+    play(story)
+
+
 @pytest.mark.parametrize(("reduce", "kpi"), [("last", 0.3), ("best", 0.8), ("mean(2)", 0.55)])
 def test_the_kpi_is_reduced_from_finite_values_before_the_stop(play: Play, reduce: str, kpi: float) -> None:
     """The script caught the interrupt and went on: what it sent after the stop is kept, but does not count."""
