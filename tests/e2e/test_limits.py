@@ -90,7 +90,8 @@ def test_every_shape_of_training_ends_at_the_limit_and_counts(
             assert trial["kpi"] == 4.0, label
         is_overrun = len(points[trial["number"]]) > len(counted)
         assert is_overrun or shape not in ("printer", "deaf"), label
-        check_log(shape, machine.bough("job", "log", trial["id"]).out)
+        if order == "after":
+            check_log(shape, machine.bough("job", "log", trial["id"]).out)
 
 
 def check_log(shape: str, log: str) -> None:

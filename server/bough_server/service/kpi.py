@@ -36,7 +36,7 @@ class Kpi:
         best: The best one, or None.
         best_x: Its x; the first one of equals.
         problem: no_kpi or nan_kpi if there is no value, else None.
-        is_text: The channel holds text, where a number belongs.
+        instead: What the channel has in place of a value, where it has something; as the end of a sentence.
     """
 
     channel: str | None = None
@@ -46,7 +46,7 @@ class Kpi:
     best: float | None = None
     best_x: float | None = None
     problem: str | None = NO_KPI
-    is_text: bool = False
+    instead: str | None = None
 
 
 def loss(kpi: float, direction: str | None) -> float:
@@ -77,9 +77,11 @@ def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str,
     name = reads.trace_name(channel["name"], channel["traces"], trace)
     direction = settings.get("kpi_direction") or declared_direction(channel)
     if channel["type"] != "number":
-        return Kpi(name, direction, is_text=True)
+        return Kpi(name, direction, instead="holds text, where numbers belong")
     points = reads.points_of(tx, channel, reads.cuts(tx, job_id, attempt))
     counted = ~points.overrun
+    if len(counted) and not counted.any():
+        return Kpi(name, direction, instead="has points only from after the stop, which do not count")
     return _reduced(
         Kpi(name, direction), points.x[counted], points.y[trace][counted], settings.get("kpi_reduce") or "last"
     )

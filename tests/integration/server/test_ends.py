@@ -51,13 +51,16 @@ Play = Callable[..., None]
         (b"", b"hi", {}, "FAILED", "no_kpi",
          "trial 1 ended and never sent a KPI: no channel was created with kpi=True. "
          "Last line of its log: hi."),
+        (run(0.5), b"", {"cause": "max_time", "cut": 1}, "FAILED", "no_kpi",
+         "trial 1 was stopped by max_time and its KPI channel accuracy has points only from after the stop, which "
+         "do not count."),
         (journal(KPI), b"", {"cause": "max_time"}, "FAILED", "no_kpi",
          "trial 1 was stopped by max_time and never sent its KPI channel accuracy."),
         (journal(KPI, ["p", "accuracy", 1, "nan"]), b"", {}, "FAILED", "nan_kpi",
          "trial 1 sent no finite value through its KPI channel accuracy."),
         (run(0.5), b"", {"exit_code": None, "signal": 11}, "FAILED", "error", "trial 1 was ended by signal 11."),
         (b"", b"", {"exit_code": None, "error": "command not found: pyton"}, "FAILED", "error",
-         "trial 1 could not run: command not found: pyton and never sent a KPI: no channel was created with kpi=True."),
+         "trial 1 could not run: command not found: pyton."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "fail", "diverged"]), b"", {}, "FAILED", "error",
          "trial 1 failed: diverged."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "abort", None]), b"", {}, "ABORTED", "user",
