@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import click
@@ -56,6 +57,15 @@ def show(client: Client, job: str, as_json: bool) -> None:
     if last:
         click.echo("\nlast reported")
         tables.show_pairs([(f"  {name}", wording.number(value)) for name, value in last.items()])
+    infos = row.get("infos") or {}
+    if infos:
+        click.echo("\ninfos")
+        tables.show_pairs([(f"  {name}", _info(value)) for name, value in infos.items()])
+
+
+def _info(value: object) -> str:
+    """Return an info, which may be any JSON value, as one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _epochs(row: Row) -> str:

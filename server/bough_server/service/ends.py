@@ -19,7 +19,7 @@ from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
-from bough_server.store.schema import attempts, history, optimizations, streams
+from bough_server.store.schema import attempts, history, jobs, optimizations, streams
 
 HELD, LOST, RELEASED, ENDED = "held", "lost", "released", "ended"  # states of an attempt
 _TAIL = 4096  # bytes of the log that a message may come from
@@ -53,7 +53,7 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now))
     optimization = _optimization_of(tx, job)
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
-    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization)
+    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
     verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
@@ -94,14 +94,46 @@ def conclude(
 def give_back(
     tx: Connection, job: Mapping[str, Any], now: float, changes: Changes, message: str | None, **values: Any
 ) -> None:
-    """Queue the job again with the same values, or end it as ABORTED if its user had asked for that meanwhile."""
+    """Queue the job again with the same values, or end it as ABORTED if its user had asked for that meanwhile.
+
+    In an optimization that starts nothing more nobody would ever claim it.
+    """
     changes.of_job(job)
     if job["desired"] != "run" and job["desired_cause"] == _layout.USER:
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
         return
+    optimization = _optimization_of(tx, job)
+    if optimization is not None and optimization["state"] not in (states.RUNNING, states.PAUSED):
+        why = lifecycle.not_again(label(job), optimization["reason"])
+        conclude(tx, job, Verdict(ABORTED, _layout.USER, why), now, changes)
+        return
     values = {"message": message, "queued_at": now, "desired": "run", "desired_cause": None, "status": None, **values}
     values |= {"unreachable": False, "epochs": None, "epochs_total": None}
     states.move_job(tx, job["id"], "give_back", of_attempt=job["attempt"], **values)
+
+
+def count_lost(
+    tx: Connection,
+    job: Mapping[str, Any],
+    max_lost: int,
+    now: float,
+    changes: Changes,
+    why: str,
+    message: str | None = None,
+) -> None:
+    """Queue the job of a lost attempt again, with the same values and no try used up; the last time, end it.
+
+    Args:
+        why: How it was lost; the end of a sentence, with its full stop.
+        message: What the job says while it waits; None: ``why``.
+    """
+    lost = job["lost"] + 1
+    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(lost=lost))
+    if lost < max_lost:
+        give_back(tx, job, now, changes, message or why)
+        return
+    text = f"{label(job)} was lost {lost} times; the last time {why} See to the agents' machines."
+    conclude(tx, job, Verdict(FAILED, "lost", text), now, changes)
 
 
 def _optimization_of(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -208,4 +240,4 @@ def _warn_if_no_progress(
     changes.optimizations.add(job["optimization"])
 
 
-__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "give_back", "label", "settle"]
+__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "count_lost", "give_back", "label", "settle"]
