@@ -43,12 +43,12 @@ class Machine:
         """The environment of every process of this machine, with its mark."""
         return {**os.environ, "BOUGH_HOME": str(self.home), "PYTHONPATH": PARTS, MARK: str(self.home), "COLUMNS": "160"}
 
-    def bough(self, *arguments: str, code: int = 0, **environ: str) -> str:
+    def bough(self, *arguments: str, code: int = 0, stdin: str = "", **environ: str) -> str:
         """Run a command to its end, which must be ``code``; return what it printed, errors last."""
         done = subprocess.run(
             [sys.executable, "-m", "bough_cli", *arguments],
             env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=100,
