@@ -73,7 +73,7 @@ def test_every_shape_of_training_ends_at_the_limit_and_counts(
     files = {"bough.yml": definition, "start.sh": f"PYTHON={sys.executable}\nexport PYTHON\n" + START}
     files |= {"train.sh": "$PYTHON train.py plain\n", "train.py": SCRIPT.read_text()}
 
-    fixed = [] if len(orders) > 1 else ["-p", f"order={orders[0]}"]
+    fixed = [f"-porder={order}" for order in orders] if len(orders) == 1 else []
     ran = machine.bough("optimize", str(repository(files)), *fixed, timeout_s=200)
 
     assert ran.code == 0, ran.out + ran.err

@@ -31,9 +31,17 @@ def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]
     if not states.move_job(tx, job["id"], "exit", of_attempt=job["attempt"], unreachable=False):
         return False
     mine = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
-    tx.execute(update(attempts).where(mine).values(exit=dict(exit_), exit_at=now, state=HELD))
+    started_at = _started_at(job, exit_, now)
+    tx.execute(update(attempts).where(mine).values(exit=dict(exit_), exit_at=now, state=HELD, started_at=started_at))
+    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(started_at=started_at))
     changes.of_job(job)
     return True
+
+
+def _started_at(job: Mapping[str, Any], exit_: Mapping[str, Any], now: float) -> float:
+    """Return when the attempt began: not later than its duration says. Of a short one we heard only when it was over."""
+    known = now if job["started_at"] is None else float(job["started_at"])
+    return min(known, now - float(exit_.get("duration_s") or 0.0))
 
 
 def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_overdue: bool = False) -> bool:

@@ -302,3 +302,17 @@ def test_stopping_is_wanted_until_the_agent_has_done_it(play: Play) -> None:
         assert (await stage.job(claim))["state"] == "ABORTED"
 
     play(story)
+
+
+def test_a_short_trial_began_when_its_duration_says_and_not_when_it_was_heard_of(play: Play) -> None:
+    """Its start and its end arrive in one message."""
+
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim()
+
+        await agent.deliver(claim, run(0.5), duration_s=2.5)
+
+        shown = await stage.job(claim)
+        assert shown["ended_at"] - shown["started_at"] == 2.5
+
+    play(story)
