@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -118,6 +119,9 @@ class Spawner:
 
     def close(self) -> None:
         """End the spawner. Supervisors go on. Closing twice is harmless."""
+        # While another thread waits in `read`, closing alone leaves the connection open: the spawner would not hear it.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
         try:
             self._process.wait(CLOSE_S)

@@ -99,6 +99,7 @@ class Job:
         self._epochs = "0"  # as the journal writes them
         self._total = "null"
         self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
+        self._wanted_kpi = _text_or_none(_mapping(facts.get("kpi")).get("channel"))
         self._control = Control(attempt_dir)
         self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
         self._journal.begin()
@@ -193,14 +194,21 @@ class Job:
                 "Channel " + name + " cannot be the KPI: channel " + self._kpi + " is it already.",
                 "Leave kpi=True to one of them.",
             )
-        limit = (self._limit.kpi, self._reach_limit) if kpi else None
-        channel = Channel(self._journal, name, traces, type, limit)
+        counts = self._counts(name, traces, kpi)
+        channel = Channel(self._journal, name, traces, type, (self._limit.kpi, self._reach_limit) if counts else None)
         self._channels[name] = (rest, channel)
         if kpi:
             self._kpi = name
+        if counts:
             self._limit.has_kpi = True
         self._journal.define(rest)
         return channel
+
+    def _counts(self, name: str, traces: list[str], kpi: bool) -> bool:
+        """Is this the channel that the optimization looks at: the one its settings name, else the script's KPI?"""
+        if self._wanted_kpi is None:
+            return kpi
+        return self._wanted_kpi in (name, *(name + "/" + trace for trace in traces))
 
     def progress(self, progress: object = None, total: object = None, epoch: object = None) -> None:
         """Report that so many epochs are finished. At the job's epoch limit this is where it ends, by SIGINT.

@@ -40,10 +40,8 @@ def number(value: object, where: str) -> str:
     if kind is float:
         return finite_or_name(value)  # type: ignore[arg-type]
     if isinstance(value, (str, bytes, bytearray)):
-        raise UsageError(
-            where + " takes numbers, got the text " + _short(value) + ".",
-            "Create it with type='text', or send a number.",
-        )
+        remedy = "Create it with type='text', or send a number." if where.startswith("channel ") else "Send a number."
+        raise UsageError(where + " takes numbers, got the text " + _short(value) + ".", remedy)
     whole = _whole(value)
     if whole is not None:
         return repr(whole) if -INT_END <= whole < INT_END else finite_or_name(_float_of(whole))

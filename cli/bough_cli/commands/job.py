@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import click
@@ -56,6 +57,20 @@ def show(client: Client, job: str, as_json: bool) -> None:
     if last:
         click.echo("\nlast reported")
         tables.show_pairs([(f"  {name}", wording.number(value)) for name, value in last.items()])
+    infos = row.get("infos") or {}
+    if infos:
+        click.echo("\ninfos")
+        tables.show_pairs([(f"  {name}", _info(value)) for name, value in infos.items()])
+
+
+def _info(value: object) -> str:
+    """Return an info, which may be any JSON value, as one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _epochs(row: Row) -> str:
+    total = f" of {wording.number(row['epochs_total'])}" if row.get("epochs_total") is not None else ""
+    return wording.number(row.get("epochs")) + total
 
 
 def _pairs(row: Row) -> list[tuple[str, str]]:
@@ -68,7 +83,7 @@ def _pairs(row: Row) -> list[tuple[str, str]]:
         ("message", str(row.get("message") or "")),
         ("status", str(row.get("status") or "")),
         ("KPI", f"{wording.number(row.get('kpi'))} (best {wording.number(row.get('kpi_best'))})"),
-        ("epochs", f"{wording.number(row.get('epochs'))} of {wording.number(row.get('epochs_total'))}"),
+        ("epochs", _epochs(row)),
         ("attempt", f"{row.get('attempt')} on {row.get('agent') or 'no agent'}"),
         ("started", wording.moment(row.get("started_at"))),
         ("took", wording.duration(row.get("duration_s"))),
@@ -98,7 +113,7 @@ def log(client: Client, job: str, is_following: bool) -> None:
 @click.argument("job")
 @options.connected
 def watch(client: Client, job: str) -> int:
-    """Follow the log of a job and say how it ended; Ctrl-C leaves it running."""
+    """Follow the log of a job and say how it ended. Ctrl-C leaves it running."""
     row = follow(client, job)
     for line in verdict(row):
         click.echo(line)

@@ -53,7 +53,7 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now))
     optimization = _optimization_of(tx, job)
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
-    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization)
+    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
     verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
@@ -94,10 +94,18 @@ def conclude(
 def give_back(
     tx: Connection, job: Mapping[str, Any], now: float, changes: Changes, message: str | None, **values: Any
 ) -> None:
-    """Queue the job again with the same values, or end it as ABORTED if its user had asked for that meanwhile."""
+    """Queue the job again with the same values, or end it as ABORTED if its user had asked for that meanwhile.
+
+    In an optimization that starts nothing more nobody would ever claim it.
+    """
     changes.of_job(job)
     if job["desired"] != "run" and job["desired_cause"] == _layout.USER:
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
+        return
+    optimization = _optimization_of(tx, job)
+    if optimization is not None and optimization["state"] not in (states.RUNNING, states.PAUSED):
+        why = lifecycle.not_again(label(job), optimization["reason"])
+        conclude(tx, job, Verdict(ABORTED, _layout.USER, why), now, changes)
         return
     values = {"message": message, "queued_at": now, "desired": "run", "desired_cause": None, "status": None, **values}
     values |= {"unreachable": False, "epochs": None, "epochs_total": None}

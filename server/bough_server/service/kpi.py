@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from bough.errors import UsageError
+from bough_server.service import definitions
 from bough_server.store import reads
 
 MAXIMIZE = "maximize"
@@ -35,6 +36,7 @@ class Kpi:
         best: The best one, or None.
         best_x: Its x; the first one of equals.
         problem: no_kpi or nan_kpi if there is no value, else None.
+        instead: What the channel has in place of a value, where it has something; as the end of a sentence.
     """
 
     channel: str | None = None
@@ -44,6 +46,7 @@ class Kpi:
     best: float | None = None
     best_x: float | None = None
     problem: str | None = NO_KPI
+    instead: str | None = None
 
 
 def loss(kpi: float, direction: str | None) -> float:
@@ -51,25 +54,34 @@ def loss(kpi: float, direction: str | None) -> float:
     return kpi if direction == MINIMIZE else -kpi
 
 
-def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str, Any] | None) -> Kpi:
+def settings_of(tx: Connection, job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said about the KPI of ``job``: by its optimization, or for a manual one by its definition."""
+    if job["optimization"] is not None:
+        return reads.optimization(tx, job["optimization"])
+    found = definitions.of_revision(tx, job["model"], job["revision"]).settings
+    return {"kpi_channel": found.kpi_channel, "kpi_direction": found.kpi_direction, "kpi_reduce": found.kpi_reduce}
+
+
+def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str, Any]) -> Kpi:
     """Return the KPI of that attempt.
 
     Args:
         tx: A connection.
         job_id: Whose.
         attempt: Which; its exit, with the cut of its journals, is already stored.
-        settings: The row of its optimization; None for a manual job: what the script declared counts, last value.
+        settings: As `settings_of` returns them.
     """
-    settings = settings or {}
     channel, trace = chosen(reads.channels(tx, job_id, attempt), settings.get("kpi_channel"))
     if channel is None:
         return Kpi()
     name = reads.trace_name(channel["name"], channel["traces"], trace)
     direction = settings.get("kpi_direction") or declared_direction(channel)
     if channel["type"] != "number":
-        return Kpi(name, direction)
+        return Kpi(name, direction, instead="holds text, where numbers belong")
     points = reads.points_of(tx, channel, reads.cuts(tx, job_id, attempt))
     counted = ~points.overrun
+    if len(counted) and not counted.any():
+        return Kpi(name, direction, instead="has points only from after the stop, which do not count")
     return _reduced(
         Kpi(name, direction), points.x[counted], points.y[trace][counted], settings.get("kpi_reduce") or "last"
     )

@@ -48,9 +48,9 @@ def create(
     Raises:
         UsageError: Something in ``body`` is missing or wrong.
     """
-    space, settings, fixed = found.space, found.settings, mapping_of(body, "fixed")
-    for path, value in fixed.items():
-        space.fix(path, value)
+    fixed = mapping_of(body, "fixed")
+    found.fix(fixed)  # may make a grid smaller: before the settings are read
+    space, settings = found.space, found.settings
     row = {
         "id": new_id(),
         "model": found.model,
@@ -224,6 +224,7 @@ def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, chan
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
         _drop_created(tx, row["id"])
+        _abort_queued(tx, row["id"], now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
 
 
@@ -299,8 +300,9 @@ def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Chang
 
 
 def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes: Changes) -> None:
-    """Want something of all trials that are with an agent; their agents are rung."""
+    """Want something of all trials that are with an agent; their agents are rung. What a user stopped stays so."""
     mine = (jobs.c.optimization == optimization_id) & jobs.c.state.in_(WITH_AGENT)
+    mine &= jobs.c.desired_cause.is_distinct_from(USER)
     found = tx.execute(select(jobs.c.id, jobs.c.agent).where(mine)).all()
     tx.execute(update(jobs).where(mine).values(desired=desired, desired_cause=cause))
     changes.jobs.update(job_id for job_id, _ in found)
@@ -308,23 +310,30 @@ def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes
 
 
 def _drop_created(tx: Connection, optimization_id: str) -> None:
-    """Remove the rows of trials that never started; theirs were the highest numbers, which become free again."""
-    mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == CREATED)
-    dropped = tx.execute(delete(jobs).where(mine)).rowcount
-    row = optimizations.c.id == optimization_id
-    tx.execute(update(optimizations).where(row).values(numbers=optimizations.c.numbers - dropped))
+    """Remove the rows of trials that never started; those of their numbers that were the highest become free again."""
+    mine = jobs.c.optimization == optimization_id
+    tx.execute(delete(jobs).where(mine, jobs.c.state == CREATED))
+    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(mine).scalar_subquery()
+    tx.execute(update(optimizations).where(optimizations.c.id == optimization_id).values(numbers=highest))
 
 
-def _abort_queued(tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
+def _abort_queued(
+    tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str | None = None
+) -> None:
     mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == QUEUED)
-    for job_id in tx.execute(select(jobs.c.id).where(mine)).scalars().all():
-        states.move_job(tx, job_id, "abort", end_reason=USER, ended_at=now)
+    for job_id, number in tx.execute(select(jobs.c.id, jobs.c.number).where(mine)).all():
+        why = None if reason is None else not_again(f"trial {number}", reason)
+        states.move_job(tx, job_id, "abort", end_reason=USER, ended_at=now, message=why)
         changes.jobs.add(job_id)
         changes.ended.append(job_id)
 
 
+def not_again(label: str, reason: str | None) -> str:
+    """Return why a trial that was to run again does not."""
+    return f"{label} was not run again: {reason or 'its optimization was stopped.'}"
+
+
 def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:
-    do = (
-        "Start a new one." if row["state"] != DONE else f"Give it more trials: bough optimization extend {row['id']} N."
-    )
+    more = f"Give it more trials: bough optimization extend {row['id']} --max-trials N."
+    do = more if row["state"] == DONE else "Start a new one."
     return Conflict(f"optimization {row['id']} is {row['state']} and cannot be {verb}.", do)

@@ -77,7 +77,8 @@ def judge(ending: Ending) -> Verdict:
 def _by_itself(ending: Ending) -> Verdict:
     exit_code, signal, error = (ending.exit.get(name) for name in ("exit_code", "signal", "error"))
     if error:
-        return Verdict(FAILED, "error", _sentence(ending, f"could not run: {_clean(str(error)).rstrip('.')}"))
+        text = f"{ending.label} could not run: {_clean(str(error)).rstrip('.')}."
+        return Verdict(FAILED, "error", text + _last_line(ending) + _missing_file(ending))
     if ending.said == "abort":
         return Verdict(ABORTED, "user", ending.said_message or f"{ending.label} was aborted by its script.")
     if ending.said == "fail":
@@ -110,6 +111,8 @@ def _never_sent(ending: Ending) -> str:
     channel = ending.kpi.channel or ending.wanted_channel
     if channel is None:
         return "never sent a KPI: no channel was created with kpi=True"
+    if ending.kpi.instead is not None:
+        return f"its KPI channel {channel} {ending.kpi.instead}"
     return f"never sent its KPI channel {channel}"
 
 

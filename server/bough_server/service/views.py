@@ -101,11 +101,24 @@ def whole_job(tx: Connection, row: Row) -> dict[str, Any]:
     """Return one job with its channels, infos and attempts."""
     return {
         **job_view(tx, row),
-        "channels": [_channel(channel) for channel in reads.channels(tx, row["id"], row["attempt"])],
+        "channels": _channels(tx, row),
         "infos": plain(reads.infos(tx, row["id"])),
         "attempts": row["attempt"],
         "history": [_attempt(tx, attempt) for attempt in reads.attempts(tx, row["id"])],
     }
+
+
+def _channels(tx: Connection, job: Row) -> list[dict[str, Any]]:
+    """Return the channels of the job's newest attempt; the one that counts is marked as the KPI, whoever named it."""
+    found = [_channel(channel) for channel in reads.channels(tx, job["id"], job["attempt"])]
+    settings = kpis.settings_of(tx, job)
+    counts, trace = kpis.chosen(found, settings["kpi_channel"])
+    for channel in found:
+        channel["kpi"] = channel is counts
+        if channel is counts:
+            direction = settings["kpi_direction"] or kpis.declared_direction(channel)
+            channel |= {"kpi_trace": trace, "maximize": direction == kpis.MAXIMIZE}
+    return found
 
 
 def _channel(row: Row) -> dict[str, Any]:

@@ -25,15 +25,22 @@ class Attempt:
         folder: The attempt's folder; made.
         values: Flat hyperparameters.
         max_epochs: The job's limit, None for none.
+        kpi: The channel that the optimization's settings name.
     """
 
-    def __init__(self, folder: Path, values: dict[str, object] | None = None, max_epochs: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        values: dict[str, object] | None = None,
+        max_epochs: int | None = None,
+        kpi: str | None = None,
+    ) -> None:
         self.folder = folder
         (folder / "control").mkdir(parents=True)
         facts = {
             "job_id": "k3f9a2bq", "attempt": 1, "model": "me/digits", "optimization": None, "number": None,
             "commit": None, "values": values or {}, "max_epochs": max_epochs,
-            "checkpoint_dir": str(folder / "checkpoints"), "kpi": {"channel": None, "direction": None},
+            "checkpoint_dir": str(folder / "checkpoints"), "kpi": {"channel": kpi, "direction": None},
         }  # fmt: skip
         (folder / "job.json").write_text(json.dumps(facts))
 

@@ -63,6 +63,17 @@ def test_the_supervisors_signal_ends_the_script_after_the_last_kpi(limited: Atte
     assert limited.lines("l")[0][3] == "max_epochs"
 
 
+@pytest.mark.parametrize("name", ["accuracy", "accuracy/accuracy"])
+def test_the_kpi_that_the_settings_name_is_waited_for_like_the_scripts_own(tmp_path: Path, name: str) -> None:
+    attempt = Attempt(tmp_path / "attempt", max_epochs=3, kpi=name)
+    process = attempt.start(_script(PROGRESS_FIRST, kpi=False))
+
+    _supervise(attempt, process)
+
+    assert [line[4:] for line in attempt.lines("p")] == [[1, 0.1], [2, 0.2], [3, 0.3]]
+    assert attempt.lines("g")[-1][3] == 3
+
+
 def test_without_an_answer_the_script_signals_itself(limited: Attempt) -> None:
     started = time.monotonic()
 

@@ -333,3 +333,107 @@ def test_why_is_nothing_running(play: Play, settings: dict[str, Any] | None, age
         assert (await stage.coordinator.why())["reasons"] == [sentence.format(optimization)]
 
     play(story)
+
+
+# -- steering what is not settled yet -----------------------------------------------------------------------------
+
+
+def test_a_trial_given_back_while_its_optimization_is_stopping_ends_with_it(play: Play) -> None:
+    """Nobody may claim it any more: left in the queue it would keep the optimization STOPPING for ever."""
+
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=9)
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+        await stage.coordinator.pause_optimization(optimization, release=True)
+        await stage.coordinator.stop_optimization(optimization)
+
+        await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause="released"))])
+
+        assert (await stage.job(claim))["state"] == "ABORTED"
+        shown = await stage.coordinator.optimization(optimization)
+        assert (shown["state"], shown["counts"]) == ("STOPPED", {"ABORTED": 1})
+
+    play(story)
+
+
+def test_total_time_also_ends_what_waits_to_run_again(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=9, total_time="1h")
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+        await agent.sync(events=[happened(claim, "released", message="the agent is stopping")])
+        assert (await stage.job(claim))["state"] == "QUEUED"
+
+        await stage.pass_time(3601)
+
+        shown = await stage.job(claim)
+        assert (shown["state"], shown["message"]) == (
+            "ABORTED",
+            "trial 1 was not run again: its total_time of 3600 s is over.",
+        )
+        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
+
+    play(story)
+
+
+def test_numbers_stay_unique_when_a_trial_that_never_started_was_stopped(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=3, max_parallel=3)
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+        waiting = (await stage.coordinator.trials(optimization, state="CREATED"))["rows"]
+        last = max(waiting, key=lambda trial: trial["number"])
+        await stage.coordinator.stop_job(last["id"])
+        await stage.coordinator.stop_optimization(optimization)
+        await agent.deliver(claim, run(0.5))
+
+        await stage.coordinator.extend_optimization(optimization, 4)
+
+        again = await agent.claim_one()
+        assert again["number"] not in (claim["number"], last["number"])
+
+    play(story)
+
+
+def test_a_pause_does_not_forget_that_a_user_stopped_a_trial(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        optimization = await stage.optimize(max_trials=9)
+        agent = await stage.agent()
+        claim = await agent.claim_one()
+        await stage.coordinator.stop_job(claim["job_id"], now=True)
+
+        await stage.coordinator.pause_optimization(optimization, release=True)
+
+        assert (await agent.sync())["desired"] == [[claim["job_id"], 1, "kill", "user"]]
+
+    play(story)
+
+
+def test_several_hyperparameters_are_fixed_together_in_any_order(play: Play) -> None:
+    """A child of a choice that is fixed too may come first."""
+
+    async def story(stage: Stage) -> None:
+        choice = {"type": "choice_group", "default": "b", "choices": {"a": {"lr": 0.1}, "b": {"lr": 0.2, "m": 0.5}}}
+        body = request(space={"lr": "uniform(0, 1)", "o.b.m": "uniform(0, 1)"})
+        body["definition"]["hyperparameters"] = {"lr": 0.1, "o": choice}
+        body["fixed"] = {"o.a.lr": 0.7, "o": "a"}
+
+        made = await stage.coordinator.create_optimization(ADMIN, body)
+
+        assert made["space"] == ["lr"]
+        agent = await stage.agent()
+        await agent.claim_one()
+
+    play(story)
+
+
+def test_a_grid_that_is_smaller_by_what_is_fixed_ends_after_its_points(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        body = request(algorithm="grid", space={"lr": "choice(0.1, 0.2)", "n": "range(1, 3)"})
+        body["definition"]["hyperparameters"] = {"lr": 0.1, "n": 1}
+        body["fixed"] = {"n": 2}
+
+        assert (await stage.coordinator.create_optimization(ADMIN, body))["max_trials"] == 2
+
+    play(story)

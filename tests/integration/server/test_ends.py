@@ -51,13 +51,16 @@ Play = Callable[..., None]
         (b"", b"hi", {}, "FAILED", "no_kpi",
          "trial 1 ended and never sent a KPI: no channel was created with kpi=True. "
          "Last line of its log: hi."),
+        (run(0.5), b"", {"cause": "max_time", "cut": 1}, "FAILED", "no_kpi",
+         "trial 1 was stopped by max_time and its KPI channel accuracy has points only from after the stop, which "
+         "do not count."),
         (journal(KPI), b"", {"cause": "max_time"}, "FAILED", "no_kpi",
          "trial 1 was stopped by max_time and never sent its KPI channel accuracy."),
         (journal(KPI, ["p", "accuracy", 1, "nan"]), b"", {}, "FAILED", "nan_kpi",
          "trial 1 sent no finite value through its KPI channel accuracy."),
         (run(0.5), b"", {"exit_code": None, "signal": 11}, "FAILED", "error", "trial 1 was ended by signal 11."),
         (b"", b"", {"exit_code": None, "error": "command not found: pyton"}, "FAILED", "error",
-         "trial 1 could not run: command not found: pyton and never sent a KPI: no channel was created with kpi=True."),
+         "trial 1 could not run: command not found: pyton."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "fail", "diverged"]), b"", {}, "FAILED", "error",
          "trial 1 failed: diverged."),
         (journal(KPI, ["p", "accuracy", 1, 0.5], ["e", "abort", None]), b"", {}, "ABORTED", "user",
@@ -96,6 +99,42 @@ def test_a_manual_job_needs_no_kpi(play: Play) -> None:
         await agent.deliver(claim)
 
         assert (await stage.coordinator.job(job["id"]))["state"] == "DONE"
+
+    play(story)
+
+
+def test_a_manual_job_has_the_kpi_that_its_definition_names(play: Play) -> None:
+    """Else `bough run` would advise to make one that an optimization already has."""
+
+    async def story(stage: Stage) -> None:
+        kpi = {"channel": "both/b", "direction": "minimize", "reduce": "best"}
+        found = definition()
+        found["optimization"]["kpi"] = kpi
+        body = {"definition": found, "commit": COMMIT, "folder": "", "source": {}, "values": {}}
+        job = await stage.coordinator.create_job(ADMIN, body)
+        agent = await stage.agent()
+        both = ["c", "both", {"traces": ["a", "b"], "type": "number"}]
+
+        told = journal(KPI, both, ["p", "accuracy", 1, 9.0], ["p", "both", 1, [1.0, 2.0]], ["p", "both", 2, [1.0, 3.0]])
+        await agent.deliver(await agent.claim_one(), told)
+
+        shown = await stage.coordinator.job(job["id"])
+        assert (shown["kpi"], shown["kpi_last"], shown["kpi_best_x"]) == (2.0, 3.0, 1.0)
+        marked = {channel["name"]: (channel["kpi"], channel["maximize"]) for channel in shown["channels"]}
+        assert marked == {"accuracy": (False, True), "both": (True, False)}
+
+    play(story)
+
+
+def test_a_kpi_channel_that_holds_text_is_said_to(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim(kpi={"channel": "notes"})
+
+        told = journal(["c", "notes", {"traces": ["notes"], "type": "text"}], ["p", "notes", 1, "high"])
+        await agent.deliver(claim, told)
+
+        shown = await stage.job(claim)
+        assert shown["message"] == "trial 1 ended and its KPI channel notes holds text, where numbers belong."
 
     play(story)
 

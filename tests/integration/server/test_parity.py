@@ -10,11 +10,13 @@ import hyperopt
 import numpy as np
 import pytest
 from hyperopt import hp
+from sqlalchemy import Connection, select
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, COMMIT, Agent, exit_of, happened, journal
 
-from bough_server.optimizers.client import OptimizerProcess
+from bough_server.optimizers.client import Ask, OptimizerProcess, Outcome
 from bough_server.service import check
+from bough_server.store.schema import history, jobs, space_versions
 
 Play = Callable[..., None]
 TRIALS, SEED, RANDOM = 40, 7, 8
@@ -59,7 +61,7 @@ SUGGEST = {
 
 def loss_of(x: float, sgd_lr: float | None, adam_beta: float | None) -> float | None:
     """What a trial finds; None where it fails."""
-    if x > 2.5:
+    if x > 1.0:
         return None
     return x * x + (abs(np.log10(sgd_lr) + 2) if sgd_lr is not None else abs((adam_beta or 0) - 0.5))
 
@@ -103,6 +105,10 @@ def test_forty_trials_one_at_a_time_are_those_of_fmin(play: Play, algorithm: str
 
 async def one_trial(stage: Stage, agent: Agent) -> dict[str, Any]:
     (claim,) = await agent.claim()
+    return await end(agent, claim)
+
+
+async def end(agent: Agent, claim: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = claim["values"]
     loss = loss_of(values["x"], values.get("optimizer.sgd.lr"), values.get("optimizer.adam.beta"))
     told = journal(["p", "loss", 1, "nan" if loss is None else float(loss)])
@@ -114,3 +120,44 @@ async def one_trial(stage: Stage, agent: Agent) -> dict[str, Any]:
 def same_form(values: dict[str, Any]) -> dict[str, float]:
     """Return values as hyperopt keeps them: a choice as the index of what was chosen."""
     return {**values, "optimizer": ["sgd", "adam"].index(values["optimizer"])}
+
+
+def test_each_ask_of_a_parallel_search_can_be_made_again_from_what_is_stored(play: Play) -> None:
+    """Four at a time: what an ask saw is one integer, and with it the same values come out."""
+
+    async def story(stage: Stage) -> None:
+        process: OptimizerProcess = stage.optimizer
+        settings = {**DEFINITION["optimization"], "max_parallel": 4, "max_trials": 24}  # type: ignore[dict-item]
+        body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
+        made = (await stage.coordinator.create_optimization(ADMIN, body))["id"]
+        agent = await stage.agent(slots=4)
+        rng = np.random.default_rng(5)
+        running: list[dict[str, Any]] = []
+        for _ in range(24):
+            while len(running) < 4 and (claims := await agent.claim(4 - len(running))):
+                running += claims
+            await end(agent, running.pop(int(rng.integers(len(running)))))
+
+        rows, seen, space = stage.coordinator.store.read_sync(partial(stored, optimization=made))
+        behind = [i - row["history_seq"] for i, row in enumerate(rows)]
+        assert len(rows) == 24
+        assert max(behind[RANDOM:]) >= 3, "the search was parallel"
+        for row in rows:
+            history = seen[: row["history_seq"]]
+            number = row["ask_number"]
+            again = await process.ask(Ask(f"again-{number}", "tpe", space, history, number, SEED, RANDOM))
+            assert again == row["values"]
+        assert [outcome.loss is None for outcome in seen].count(True) > 0
+        await process.stop()
+
+    play(story, OptimizerProcess(), claim_wait_s=20.0)
+
+
+def stored(tx: Connection, optimization: str) -> tuple[list[dict[str, Any]], list[Outcome], dict[str, Any]]:
+    """Return the trials in the order of their asks, the history in its order, and the space."""
+    order = select(jobs).where(jobs.c.optimization == optimization).order_by(jobs.c.ask_number)
+    rows = [dict(row) for row in tx.execute(order).mappings()]
+    told = select(history).where(history.c.optimization == optimization).order_by(history.c.seq)
+    seen = [Outcome(row["ask_number"], row["values"], row["loss"]) for row in tx.execute(told).mappings()]
+    mine = space_versions.c.optimization == optimization
+    return rows, seen, tx.execute(select(space_versions.c.space).where(mine)).scalar_one()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,28 @@ def test_supervisors_outlive_a_killed_spawner(prepare: Prepare) -> None:
     (attempt.folder / "go").touch()
     until((attempt.folder / "exit.json").exists)
     assert attempt.exit()["exit_code"] == 4
+
+
+def test_a_spawner_ends_when_it_is_closed_although_a_thread_still_reads_from_it() -> None:
+    spawner = Spawner.start()
+    heard: list[type[BaseException]] = []
+
+    def listen() -> None:
+        try:
+            spawner.read(None)
+        except (SpawnerGone, OSError, ValueError) as error:
+            heard.append(type(error))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    stat = Path(f"/proc/{os.getpid()}/task/{listener.native_id}/stat")
+    until(lambda: ") S " in stat.read_text())
+
+    spawner.close()
+
+    listener.join(10)
+    assert heard, "the reader was not told"
+    assert spawner._process.returncode == 0, "it was killed at the end of its patience"
 
 
 def test_supervisors_outlive_a_closed_spawner_and_still_obey(prepare: Prepare) -> None:
@@ -189,3 +212,24 @@ def test_modules_in_the_agents_folder_do_not_become_ours(
 def test_nothing_to_read_is_no_event(spawner: Spawner) -> None:
     assert spawner.read() == []
     assert spawner.fileno() > 2
+
+
+def test_the_spawner_ends_by_itself_though_another_thread_waits_for_events() -> None:
+    spawner = Spawner.start()
+    heard: list[BaseException] = []
+
+    def listen() -> None:
+        try:
+            spawner.read(None)
+        except (SpawnerGone, OSError, ValueError) as error:
+            heard.append(error)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    until(lambda: ") S " in Path(f"/proc/self/task/{listener.native_id}/stat").read_text())
+
+    spawner.close()
+
+    listener.join(5)
+    assert len(heard) == 1
+    assert spawner._process.returncode == 0  # not killed for being deaf
