@@ -40,7 +40,7 @@ BUDGET_LEAST_BYTES = 64 << 10
 FLUSH_S = 10.0  # how long a stopping agent tries to say its last words
 REQUEUE_GRACE_S = 10.0  # how long attempts have to end when the agent stops and gives them back
 REQUEUE_S = 40.0  # then it leaves
-SET_ASIDE_S = 60.0  # how long nothing is said of an attempt whose report is a fault to the coordinator
+SET_ASIDE_S = 10.0  # how long nothing is said of an attempt whose report is a fault to the coordinator
 ORPHAN_S = 5.0  # how long a supervisor whose spawner has died may take to show itself
 
 

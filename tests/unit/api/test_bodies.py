@@ -24,7 +24,7 @@ from bough_server.archive.records import json_file
         (b'{"a": -Infinity}', "-Infinity is not JSON."),
         (b'{"a": 1, "a": 2}', "the key 'a' is there twice."),
         (b'{"a": 1e999}', "the number 1e999 is too large."),
-        (b'{"a": 1' + b"0" * 40 + b"}", "has more than 30 digits."),
+        (b'{"a": 1' + b"0" * 40 + b"}", "does not fit into 64 bits."),
         (b'{"a": "\\ud800"}', "not proper Unicode, or a NUL"),
         (b'{"a": "\\u0000"}', "not proper Unicode, or a NUL"),
         (b'{"a\\u0000": 1}', "not proper Unicode, or a NUL"),
