@@ -153,7 +153,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         async with build(config, closing) as (app, coordinator):
             server = Server(app, closing)
             with _stopping_on_signals(server), _address_file(config.home, url, coordinator.instance):
-                say(f"coordinator listens on {url}")
+                say(f"coordinator listens on {url}" + _elsewhere(config.host, url))
                 if ready is not None:
                     ready(url, server)
                 await server.serve(sockets=[listener])
@@ -218,6 +218,13 @@ def url_of(host: str, port: int) -> str:
     if host in _PUBLIC:
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _elsewhere(host: str, url: str) -> str:
+    """Return what to add to ``url``, which is good on this machine, for the other ones; nothing if they are kept out."""
+    if host not in _PUBLIC:
+        return ""
+    return f"; on other machines: http://{socket.gethostname()}:{url.rpartition(':')[2]}"
 
 
 def own_names(host: str) -> tuple[frozenset[str], bool]:

@@ -39,7 +39,7 @@ def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]
 
 
 def _started_at(job: Mapping[str, Any], exit_: Mapping[str, Any], now: float) -> float:
-    """Return when the attempt began: not later than its duration says. Of a short one we heard only when it was over."""
+    """Return when the attempt began: not later than its duration says; a short one is heard of only when it is over."""
     known = now if job["started_at"] is None else float(job["started_at"])
     return min(known, now - float(exit_.get("duration_s") or 0.0))
 
