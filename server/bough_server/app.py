@@ -221,7 +221,7 @@ def url_of(host: str, port: int) -> str:
 
 
 def _elsewhere(host: str, url: str) -> str:
-    """Return what to add to ``url``, which is good on this machine, for the other ones; nothing if they are kept out."""
+    """Return what to add to this machine's ``url`` for other machines; nothing if they are kept out."""
     if host not in _PUBLIC:
         return ""
     return f"; on other machines: http://{socket.gethostname()}:{url.rpartition(':')[2]}"
