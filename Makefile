@@ -14,8 +14,10 @@ help:
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
 
+# First on PATH, as after `activate`: otherwise the trials would be run by whatever other `python` the machine has.
 demo: .venv/.installed
-	@.venv/bin/bough optimize examples/digits
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" bough optimize examples/digits
+	@echo "         (bough is in .venv here: . .venv/bin/activate)"
 
 # A normal installation, as a user would have it: an editable one costs every Python start some milliseconds.
 .venv/.installed: setup.py pyproject.toml $(PARTS)

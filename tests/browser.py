@@ -46,9 +46,9 @@ class Visit:
         return [asked for asked in self.requests if not asked.startswith((url, "data:", "blob:"))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, once for all tests of the page."""
+    """Chromium, once for all tests of a module: as long as it is there, an event loop runs in this thread."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

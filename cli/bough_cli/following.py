@@ -77,20 +77,21 @@ class PlainScreen:
 
 
 class LiveScreen:
-    """The progress bar, the best so far and the page's address, redrawn in place."""
+    """The page's address, and below it the progress bar and the best so far, redrawn in place."""
 
     def __init__(self, link: str, started_at: float) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self.link = link
         self.started_at = started_at
-        self.live = Live(console=Console(highlight=False, markup=False, emoji=False), refresh_per_second=4)
+        console = Console(highlight=False, markup=False, emoji=False)
+        console.print(f"page: {link}", soft_wrap=True)  # wrapped by us, it could be neither clicked nor copied
+        self.live = Live(console=console, refresh_per_second=4)
         self.live.start()
 
     def update(self, optimization: Row) -> None:
         """Redraw."""
-        self.live.update(panel(optimization, self.link, time.time() - self.started_at))
+        self.live.update(panel(optimization, time.time() - self.started_at))
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -114,7 +115,7 @@ def screen_for(link: str) -> Screen:
     return PlainScreen()
 
 
-def panel(optimization: Row, link: str, elapsed_s: float) -> RenderableType:
+def panel(optimization: Row, elapsed_s: float) -> RenderableType:
     """Return what the live screen shows of an optimization."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -128,7 +129,7 @@ def panel(optimization: Row, link: str, elapsed_s: float) -> RenderableType:
         ProgressBar(total=total, completed=finished, width=30),
         Text(f"{wording.state_line(optimization)}, {wording.duration(elapsed_s)}"),
     )
-    lines = [Text(wording.best_line(optimization)), Text(f"page: {link}", style="dim")]
+    lines = [Text(wording.best_line(optimization))]
     if optimization.get("state") != "RUNNING":
         lines.insert(0, Text(str(optimization.get("state")).lower()))
     return Group(bar, *lines)
@@ -188,6 +189,8 @@ class Follower:
 
     def _tell_why_idle(self, optimization: Row, now: float) -> None:
         """Nothing runs for some seconds: the coordinator knows why."""
+        if optimization.get("state") == "PAUSED" and not optimization.get("reason"):
+            self.say_once(f"It is paused. Go on: bough optimization resume {self.id}")
         if wording.live(optimization) or optimization.get("state") != "RUNNING":
             self.idle_since = None
         elif self.idle_since is None:
@@ -228,10 +231,9 @@ def ended_badly(optimization: Row) -> BoughError | None:
     """Return the error for an optimization that ended without what was asked for, or None."""
     name = f"optimization {optimization['id']}"
     if optimization.get("state") == "PAUSED":
-        return BoughError(
-            f"{name} is paused: {str(optimization.get('reason')).rstrip('.')}.",
-            f"Go on with: bough optimization resume {optimization['id']}.",
-        )
+        reason, remedy = str(optimization.get("reason")), f"bough optimization resume {optimization['id']}"
+        do = "" if remedy in reason else f"Go on with: {remedy}."
+        return BoughError(f"{name} is paused: {reason.rstrip('.')}.", do)
     if not optimization.get("best"):
         done = optimization.get("finished", 0)
         return BoughError(

@@ -39,7 +39,9 @@ def folder(*parts: str) -> Path:
     """
     path = home().joinpath(*parts)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home().parent.mkdir(parents=True, exist_ok=True)
+        for each in (home(), *reversed(path.relative_to(home()).parents), path):
+            (home() / each).mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make the ones above for everybody
     except OSError as error:
         raise UsageError(
             f"the folder {path} cannot be made: {error.strerror}.",

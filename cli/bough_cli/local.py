@@ -221,6 +221,17 @@ def ending_with(stop: Callable[[], None]) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+@contextmanager
+def unless_it_fails(local: Local | None) -> Iterator[None]:
+    """Keep what is to be kept only if the block succeeds: of a start that was refused no process shall stay."""
+    try:
+        yield
+    except BaseException:
+        if local is not None:
+            local.keep = False
+        raise
+
+
 def end_after(pid: int | None, is_needed: Callable[[], bool]) -> None:
     """Have this process get SIGTERM when process ``pid`` has ended and nobody needs this one any more (Linux only).
 

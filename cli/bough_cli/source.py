@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bough._git import GitFailed
     from bough.definition import Definition
+    from bough_cli.client import Client
 
 FILE = "bough.yml"
 PUSH_S = 600.0
@@ -116,12 +117,13 @@ def from_url(url: str, ref: str | None, folder: str) -> Source:
     return Source(_definition_at(cache, commit, folder, None), commit, folder, cache, origin)
 
 
-def push(source: Source, coordinator_url: str, key: str | None) -> None:
+def push(source: Source, client: Client) -> None:
     """Bring the commit to the coordinator's repository of the model, where the agents fetch it.
 
     Raises:
         UsageError: The clone here is shallow.
-        GitFailed: The coordinator refused or is away.
+        Unavailable, Denied: The coordinator is away, or does not accept the key.
+        GitFailed: It refused the push.
     """
     from bough import _git
 
@@ -130,8 +132,9 @@ def push(source: Source, coordinator_url: str, key: str | None) -> None:
             "this clone is shallow, and the coordinator keeps whole histories.", "Run: git fetch --unshallow."
         )
     name = f"{source.commit}:refs/bough/code/{source.commit}"
-    url = f"{coordinator_url}/git/{source.definition.model}.git"
-    _git.run(["push", "--quiet", url, name], git_dir=str(source.git_dir), token=key, timeout_s=PUSH_S)
+    url = f"{client.url}/git/{source.definition.model}.git"
+    client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
+    _git.run(["push", "--quiet", url, name], git_dir=str(source.git_dir), token=client.address.key, timeout_s=PUSH_S)
 
 
 def named(files: Sequence[str], shown: int = 3) -> str:
@@ -164,7 +167,7 @@ def _repository(directory: Path) -> git.Repo:
 
     try:
         git.refresh()
-    except ImportError:
+    except (ImportError, git.GitCommandNotFound):  # the second where this process has looked before
         raise UsageError("git was not found on this machine (PATH).", "Install git.") from None
     try:
         repository = git.Repo(directory, search_parent_directories=True, odbt=git.GitCmdObjectDB)

@@ -270,7 +270,8 @@ def _failed(name: str, returncode: int, stderr: str) -> GitFailed:
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
     faults = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))] or lines[-1:]
     said = faults[0].split(":", 1)[-1].strip() if faults else "exit code " + str(returncode)
-    return GitFailed(name + " failed: " + said.rstrip(".") + ".", _remedy(stderr), returncode, stderr[-_STDERR_CHARS:])
+    remedy = "" if faults and faults[0].startswith("remote:") else _remedy(stderr)  # the remote knows better
+    return GitFailed(name + " failed: " + said.rstrip(".") + ".", remedy, returncode, stderr[-_STDERR_CHARS:])
 
 
 def _remedy(stderr: str) -> str:

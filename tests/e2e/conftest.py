@@ -112,8 +112,10 @@ def a_machine(place: Path) -> Iterator[Machine]:
     home = place / "home"
     home.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("BOUGH_", "GIT_", "PYTEST"))}
+    # As in an activated environment: the examples find the libraries of the Python that runs the tests.
+    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])
     environ |= {"HOME": str(home), "BOUGH_HOME": str(home), "PYTHONPATH": os.pathsep.join(PARTS), "COLUMNS": "120"}
-    environ |= {"GIT_CONFIG_GLOBAL": str(place / "gitconfig"), "BOUGH_TEST_MACHINE": str(home)}
+    environ |= {"GIT_CONFIG_GLOBAL": str(place / "gitconfig"), "TEST_MACHINE": str(home)}
     (place / "gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.org\n[init]\n\tdefaultBranch = main\n")
     one = Machine(home, environ)
     try:
@@ -153,7 +155,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("BOUGH_TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("TEST_MACHINE") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

@@ -195,6 +195,26 @@ def test_a_coordinator_that_is_not_there_is_named(machine: Machine, repository: 
     assert re.search(r"coordinator at http://127\.0\.0\.1:9 does not answer", heard), heard
 
 
+def test_an_optimization_for_a_coordinator_that_is_not_there_or_with_a_wrong_key_does_not_speak_of_git(
+    machine: Machine, repository: Repository
+) -> None:
+    path = str(repository(GOOD))
+    url = machine.coordinator()
+
+    for command in ("optimize", "run"):
+        away = complaint(machine, command, path, "--coordinator", "http://127.0.0.1:9", "--key", "x")
+        assert re.search(r"coordinator at http://127\.0\.0\.1:9 does not answer", away), away
+        wrong = complaint(machine, command, path, "--coordinator", url, "--key", "wrong")
+        assert "the key is not complete. Copy it again, the whole line." in wrong, wrong
+
+
+def test_a_machine_without_git_is_told_to_install_it(machine: Machine, repository: Repository) -> None:
+    path = str(repository(GOOD))
+
+    for command in ("optimize", "run"):
+        assert "git was not found on this machine (PATH). Install git." in complaint(machine, command, path, PATH="/no")
+
+
 def test_without_any_coordinator_the_remedy_is_bough_up(machine: Machine) -> None:
     assert "bough up" in complaint(machine, "optimization", "ls")
 

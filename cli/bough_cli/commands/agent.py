@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bough import _layout
-from bough.errors import NotFound, Unavailable, UsageError
+from bough.errors import Conflict, NotFound, Unavailable, UsageError
 from bough_cli import client as clients
 from bough_cli import home, local, options, tables, wording
 from bough_cli.client import Client
@@ -187,13 +187,23 @@ def _ago(seen_at: float | None, now: float) -> str:
 @options.connected
 def drain(client: Client, name: str, undo: bool) -> None:
     """Let an agent finish what it runs and take no more."""
-    rows = client.agents()
-    found = [row for row in rows if name in (row["name"], row["id"])]
+    agent = _called(name, client.agents())
+    client.post(f"/agents/{agent['id']}/{'undrain' if undo else 'drain'}")
+    click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
+
+
+def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the agent of this name, or whose id begins so. Of two with one name it is the one that is online."""
+    found = [row for row in rows if row["name"] == name] or [row for row in rows if row["id"].startswith(name)]
+    if len(found) > 1:
+        found = [row for row in found if row["online"]] or found
+    if len(found) > 1:
+        ids = ", ".join(row["id"] for row in found)
+        raise Conflict(f"{len(found)} agents are meant by {name}.", f"Name one by its id: {ids}.")
     if not found:
         names = ", ".join(row["name"] for row in rows) or "none"
         raise NotFound(f"there is no agent {name}.", f"Agents: {names}.")
-    client.post(f"/agents/{found[0]['id']}/{'undrain' if undo else 'drain'}")
-    click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
+    return found[0]
 
 
 @command.command("stop")

@@ -78,8 +78,12 @@ def _home() -> Iterator[Finding]:
         folder = home.folder()
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"bough")
-    except (BoughError, OSError) as error:
-        yield Finding("home", "problem", f"{home.home()} cannot be written: {error}. Set BOUGH_HOME to another folder.")
+    except BoughError as error:
+        yield Finding("home", "problem", str(error))
+        return
+    except OSError as error:
+        said = f"{home.home()} cannot be written: {error.strerror}. Free some disk, or set BOUGH_HOME to another place."
+        yield Finding("home", "problem", said)
         return
     free = shutil.disk_usage(folder).free
     said = f"{folder}, {free / (1 << 30):.1f} GiB free"

@@ -29,6 +29,8 @@ def command(client: Client, id_: str, kind: str, points: bool, all_attempts: boo
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
+    if not output.parent.is_dir():
+        raise NotFound(f"there is no folder {output.parent}.", "Make it, or name another file.")
     temporary = output.with_name(output.name + ".part")
     with open(temporary, "wb") as file:
         for piece in pieces:

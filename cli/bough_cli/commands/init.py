@@ -23,7 +23,7 @@ hyperparameters:            # name: default; the script reads them with job.get_
 {hyperparameters}
 
 optimization:
-  algorithm: tpe            # or random, annealing
+  algorithm: tpe            # or random, annealing, grid
   max_trials: 50
   max_parallel: 2
   space:                    # what is searched; everything else stays at its default

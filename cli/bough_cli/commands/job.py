@@ -68,6 +68,11 @@ def _info(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _epochs(row: Row) -> str:
+    total = f" of {wording.number(row['epochs_total'])}" if row.get("epochs_total") is not None else ""
+    return wording.number(row.get("epochs")) + total
+
+
 def _pairs(row: Row) -> list[tuple[str, str]]:
     trial = f", trial {row['number']} of {row['optimization']}" if row.get("optimization") else ", a manual job"
     reason = f", {row['end_reason']}" if row.get("end_reason") else ""
@@ -78,7 +83,7 @@ def _pairs(row: Row) -> list[tuple[str, str]]:
         ("message", str(row.get("message") or "")),
         ("status", str(row.get("status") or "")),
         ("KPI", f"{wording.number(row.get('kpi'))} (best {wording.number(row.get('kpi_best'))})"),
-        ("epochs", f"{wording.number(row.get('epochs'))} of {wording.number(row.get('epochs_total'))}"),
+        ("epochs", _epochs(row)),
         ("attempt", f"{row.get('attempt')} on {row.get('agent') or 'no agent'}"),
         ("started", wording.moment(row.get("started_at"))),
         ("took", wording.duration(row.get("duration_s"))),
@@ -108,7 +113,7 @@ def log(client: Client, job: str, is_following: bool) -> None:
 @click.argument("job")
 @options.connected
 def watch(client: Client, job: str) -> int:
-    """Follow the log of a job and say how it ended; Ctrl-C leaves it running."""
+    """Follow the log of a job and say how it ended. Ctrl-C leaves it running."""
     row = follow(client, job)
     for line in verdict(row):
         click.echo(line)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
+from bough.errors import UsageError
 from bough_cli import client as clients
 from bough_cli import home
 from bough_cli.client import LOGIN, Address, Client
@@ -32,8 +34,18 @@ def _login(url: str, key: str | None) -> None:
     """Keep address and key once the coordinator has accepted them."""
     if clients.health_of(url, timeout_s=clients.CONNECT_S) is None:
         raise Client(Address(url, None, "the command line")).silent()
-    key = key or str(click.prompt("key", hide_input=True, err=True)).strip()
+    key = key or _ask_for_key()
     with Client(Address(url, key, "the command line")) as client:
         me = client.get("/me")
     home.write_private(home.folder() / LOGIN, json.dumps({"url": url, "key": key}) + "\n")
     click.echo(f"logged in to {url} with the key {me.get('name')} ({me.get('scope')})")
+
+
+def _ask_for_key() -> str:
+    """Ask without echo; from a pipe, such as ``login URL < key.txt``, take the first line."""
+    if sys.stdin.isatty():
+        return str(click.prompt("key", hide_input=True, err=True)).strip()
+    key = sys.stdin.readline().strip()
+    if not key:
+        raise UsageError("there is no key on the standard input.", "Give it in one line there, or with --key KEY.")
+    return key

@@ -131,7 +131,7 @@ def watch(client: Client, optimization: str) -> int:
 @options.as_json
 @options.connected
 def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
-    """End an optimization for good; running trials may end by themselves."""
+    """End an optimization for good. Its running trials may end by themselves."""
     _changed(client.post(f"/optimizations/{optimization}/stop", {"now": now}), as_json)
 
 

@@ -15,7 +15,7 @@ from bough_cli import client as clients
 from bough_cli import following, home, options, source, tables, wording
 from bough_cli.client import Client
 from bough_cli.fixing import typed
-from bough_cli.local import Local, ending_with
+from bough_cli.local import Local, ending_with, unless_it_fails
 from bough_cli.source import Source
 from bough_cli.wording import Row
 
@@ -29,7 +29,7 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--folder", metavar="DIR", help="The model's folder in the repository; also URL#folder.")
 @click.option("--dirty", is_flag=True, help="Send the working tree with its uncommitted changes.")
 @options.parameters
-@click.option("--algorithm", metavar="NAME", help="tpe, random or annealing.")
+@click.option("--algorithm", metavar="NAME", help="tpe, random, annealing or grid.")
 @click.option("--max-trials", type=click.IntRange(1), help="How many trials to start.")
 @click.option("--initial-random", type=click.IntRange(0), help="How many of them at random first (tpe).")
 @click.option("--max-parallel", type=click.IntRange(1), help="How many at a time.")
@@ -57,7 +57,8 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, chosen["slots"] or _slots(found))
-        optimization = start(client, found, values)
+        with unless_it_fails(local):
+            optimization = start(client, found, values)
         return _follow(client, optimization, local, found, detach=chosen["detach"], as_json=as_json)
 
 
@@ -86,7 +87,7 @@ def find_source(place: str, chosen: dict[str, Any]) -> Source:
 
 def start(client: Client, found: Source, fixed: dict[str, Any]) -> Row:
     """Push the commit and create the optimization, with some hyperparameters ``fixed`` instead of searched."""
-    source.push(found, client.url, client.address.key)
+    source.push(found, client)
     row: Row = client.create("/optimizations", {**body(found), "fixed": fixed})
     return row
 

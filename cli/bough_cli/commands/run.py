@@ -14,7 +14,7 @@ from bough_cli import client as clients
 from bough_cli import fixing, options, source, tables, wording
 from bough_cli.client import Client
 from bough_cli.commands.optimize import body, find_source
-from bough_cli.local import Local, ending_with
+from bough_cli.local import Local, ending_with, unless_it_fails
 from bough_cli.source import Source
 from bough_cli.wording import Row
 
@@ -50,7 +50,9 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
         client = stack.enter_context(Client(address))
         if local is not None:
             local.start_agent(client, slots=1, name=chosen["agent"])
-        job = start(client, found, values, chosen)
+            chosen["agent"] = None  # no other is here, and this one may not have registered yet
+        with unless_it_fails(local):
+            job = start(client, found, values, chosen)
         if chosen["detach"]:
             tables.show_json(job) if as_json else click.echo(f"job {job['id']}; follow it: bough job watch {job['id']}")
             return 0
@@ -59,7 +61,7 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
 
 def start(client: Client, found: Source, values: dict[str, Any], chosen: dict[str, Any]) -> Row:
     """Push the commit and create the job."""
-    source.push(found, client.url, client.address.key)
+    source.push(found, client)
     limits = {"max_epochs": chosen["max_epochs"], "max_time_s": chosen["max_time"], "agent": chosen["agent"]}
     row: Row = client.create("/jobs", {**body(found), "values": values, **limits})
     return row

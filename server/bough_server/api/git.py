@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from bough.errors import BoughError, Forbidden, NotFound
-from bough_server.api.replies import from_error
 from bough_server.api.security import Access
 from bough_server.archive.http_backend import GitRequest, HttpBackend, parse
 from bough_server.archive.repositories import split_model
@@ -36,7 +36,7 @@ class GitApp:
         except BoughError as error:
             if started:
                 raise
-            reply = from_error(error)
+            reply = PlainTextResponse(f"{error}\n", error.status)  # plain text is what git shows to its user
             if error.status == 401:  # what makes git ask its user or its credential helper
                 reply.headers["WWW-Authenticate"] = 'Basic realm="bough"'
             await reply(scope, receive, send)
@@ -71,4 +71,7 @@ def check(key: Key, asked: GitRequest) -> None:
     if key.scope == READ and not asked.is_push:
         return
     what = "push to" if asked.is_push else "fetch from"
-    raise Forbidden(f"key {key.name} may not {what} {asked.model}.", f"Use a key of the user {owner}, or an admin key.")
+    do = f"Use a key of the user {owner} or an admin key"
+    if key.scope == USER and asked.is_push:
+        do += f", or name the model {key.user}/… in its bough.yml"
+    raise Forbidden(f"key {key.name} may not {what} {asked.model}.", f"{do}.")

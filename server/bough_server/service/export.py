@@ -50,6 +50,7 @@ def trial_table(tx: Connection, optimization_id: str, all_attempts: bool) -> tup
 
 def _trial(tx: Connection, job: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     row = {name: job[name] for name in (*_FIRST, *_LAST) if name in job}
+    row |= {name: counted(row[name]) for name in ("kpi_best_x", "epochs")}
     row |= {"job_id": job["id"], "attempts": job["attempt"], "agent": names.get(job["agent"] or "")}
     row |= {"created": iso(job["created_at"]), "started": iso(job["started_at"]), "ended": iso(job["ended_at"])}
     row |= {f"p.{path}": value for path, value in (job["values"] or {}).items()}
@@ -67,7 +68,8 @@ def _given_up(
         exit_ = attempt["exit"] or {}
         kpi = kpis.of_attempt(tx, job["id"], attempt["attempt"], optimization)
         row = {"number": job["number"], "job_id": job["id"], "state": attempt["state"].upper(), "end_reason": None}
-        row |= {"kpi": kpi.value, "kpi_last": kpi.last, "kpi_best": kpi.best, "kpi_best_x": kpi.best_x, "epochs": None}
+        row |= {"kpi": kpi.value, "kpi_last": kpi.last, "kpi_best": kpi.best, "epochs": None}
+        row |= {"kpi_best_x": counted(kpi.best_x)}
         row |= {"created": iso(job["created_at"]), "started": iso(attempt["started_at"])}
         row |= {"ended": iso(attempt["ended_at"]), "duration_s": exit_.get("duration_s")}
         row |= {"exit_code": exit_.get("exit_code"), "attempts": attempt["attempt"], "record": None}
@@ -123,8 +125,15 @@ def _rows_of(number: int, attempt: int, channel: Mapping[str, Any], points: read
         zip(points.x.tolist(), points.t.tolist(), points.overrun.tolist(), strict=True)
     ):
         for trace, column in zip(channel["traces"], columns, strict=True):
-            row = (number, channel["name"], trace, x, column[i], iso(t), attempt, overrun)
+            row = (number, channel["name"], trace, counted(x), column[i], iso(t), attempt, overrun)
             yield dict(zip(POINT_COLUMNS, row, strict=True))
+
+
+def counted(x: float | None) -> float | int | None:
+    """Return an x that is a whole number as one: epochs are counted, and stored as floats with everything else."""
+    if x is None or not x.is_integer() or abs(x) >= 2**53:
+        return x
+    return int(x)
 
 
 def iso(at: float | None) -> str | None:

@@ -331,7 +331,6 @@ def not_again(label: str, reason: str | None) -> str:
 
 
 def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:
-    do = (
-        "Start a new one." if row["state"] != DONE else f"Give it more trials: bough optimization extend {row['id']} N."
-    )
+    more = f"Give it more trials: bough optimization extend {row['id']} --max-trials N."
+    do = more if row["state"] == DONE else "Start a new one."
     return Conflict(f"optimization {row['id']} is {row['state']} and cannot be {verb}.", do)

@@ -29,7 +29,7 @@ def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) ->
         names = ", ".join(row["name"] for row in online)
         return [
             *found,
-            f"every agent is draining ({names}): {_n(waiting)}. Let one work: bough agent undrain NAME.",
+            f"every agent is draining ({names}): {_n(waiting)}. Let one work: bough agent drain NAME --undo.",
         ]
     return found + (_elsewhere(tx, takers) or _full(tx, takers, fleet, waiting))
 

@@ -131,12 +131,22 @@ def test_a_key_opens_the_repositories_it_is_for(
     assert works(lambda: _git.run(["ls-remote", f"{api.url}/git/{model}.git"], token=key)) is may_fetch
 
 
+def test_git_s_user_reads_why_a_key_was_refused(api: Running, work: Path) -> None:
+    with pytest.raises(GitFailed) as refused:
+        push(api, api.key("user", "you"), work, code(head(work)), "me/scoped")
+
+    assert refused.match(
+        r"^git push failed: key user you may not push to me/scoped\. "
+        r"Use a key of the user me or an admin key, or name the model you/… in its bough\.yml\.$"
+    )
+
+
 def test_without_a_key_git_is_asked_for_one(api: Running) -> None:
     reply = api.call("GET", "/git/me/digits.git/info/refs?service=git-upload-pack", key="")
 
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"] == 'Basic realm="bough"'
-    assert reply.json()["detail"] == "this needs a key."
+    assert reply.text.startswith("this needs a key.")
 
 
 def test_the_key_may_be_the_password_of_basic_authentication(api: Running) -> None:
@@ -168,7 +178,7 @@ def test_the_dumb_protocol_is_not_spoken(api: Running, path: str) -> None:
     reply = api.call("GET", path)
 
     assert reply.status_code == 404
-    assert reply.json()["detail"] == "this is no address of git's smart protocol."
+    assert reply.text.startswith("this is no address of git's smart protocol.")
 
 
 @pytest.mark.parametrize("model", ["..%2f..%2fx/y", "me/x%00", ".hooks/update", "me/a.git", "-x/y"])

@@ -127,6 +127,11 @@ def test_keys_are_created_listed_and_revoked_and_a_login_is_kept(lab: Machine, t
     assert re.search(r"bough: .*key", other.bough("optimization", "ls", code=1))
     assert "key" in other.bough("login", url, "--key", "wrong", code=1)
     other.bough("login", "--forget")
+    assert "there is no key on the standard input. Give it" in other.bough("login", url, code=1)
+    assert other.bough("login", url, stdin=lab.json("key", "create", "mia")["secret"] + "\n") == (
+        f"logged in to {url} with the key mia (user)\n"
+    )
+    other.bough("login", "--forget")
     assert "no coordinator is running here" in other.bough("optimization", "ls", code=1)
 
 

@@ -132,6 +132,13 @@ def test_when_nothing_runs_for_a_while_the_reason_is_told_once(monkeypatch: pyte
     assert len(lines) == 2
 
 
+def test_an_optimization_that_a_person_paused_says_how_it_goes_on() -> None:
+    _, lines = follow(chapter("PAUSED"), chapter("PAUSED"), chapter("DONE", trial(1, "DONE", 1.0)))
+
+    assert lines[0] == "It is paused. Go on: bough optimization resume o1"
+    assert len(lines) == 2
+
+
 def test_a_coordinator_that_goes_away_is_waited_for() -> None:
     away = {
         "optimization": {"error": "unavailable", "detail": "it restarts.", "remedy": ""},
@@ -160,15 +167,30 @@ def test_it_is_over_when_failures_paused_it_but_not_when_a_person_did() -> None:
 
 
 def test_an_optimization_without_a_result_ended_badly() -> None:
-    paused = following.ended_badly(chapter("PAUSED", trial(1, "FAILED"), reason="5 failed in a row.")["optimization"])
+    paused = following.ended_badly(
+        chapter("PAUSED", trial(1, "FAILED"), reason="5 failed. Once mended: bough optimization resume o1.")[
+            "optimization"
+        ]
+    )
     empty = following.ended_badly(chapter("DONE", trial(1, "FAILED"))["optimization"])
 
-    assert str(paused) == "optimization o1 is paused: 5 failed in a row. Go on with: bough optimization resume o1."
+    assert str(paused) == "optimization o1 is paused: 5 failed. Once mended: bough optimization resume o1."
     assert (
         str(empty)
         == "optimization o1 ended, and none of its 1 trials succeeded. See why: bough job ls --optimization o1."
     )
     assert following.ended_badly(chapter("DONE", trial(1, "DONE", 1.0))["optimization"]) is None
+
+
+def test_the_address_of_the_page_is_one_line_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    link = "http://127.0.0.1:34093/login?code=" + "x" * 43
+
+    following.LiveScreen(link, 0.0).close()
+
+    assert f"page: {link}\n" in capsys.readouterr().out
 
 
 def test_the_panel_shows_where_it_stands_also_on_a_narrow_terminal() -> None:
@@ -177,7 +199,7 @@ def test_the_panel_shows_where_it_stands_also_on_a_narrow_terminal() -> None:
     optimization = chapter("RUNNING", trial(1, "DONE", 0.5), trial(2, "FAILED"), trial(3, "RUNNING"))["optimization"]
     for width in (120, 40):
         console = Console(width=width, record=True, file=io.StringIO())
-        console.print(following.panel(optimization, "http://127.0.0.1:1/login?code=1", 75.0))
+        console.print(following.panel(optimization, 75.0))
         text = " ".join(console.export_text().split())
         assert "2 of 4" in text
         assert "1 failed" in text

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.integration.cli.conftest import git
 from tests.integration.cli.daemons import Machine, wait_for
 
 Repository = Callable[..., Path]
@@ -105,6 +106,24 @@ def test_detach_leaves_it_running_and_up_stop_ends_it(machine: Machine, reposito
     assert "the coordinator has stopped" in stopped
     assert not machine.processes()
     assert "There is nothing to stop" in machine.bough("up", "--stop", code=1)
+
+
+def test_a_detached_start_that_is_refused_leaves_no_process(
+    machine: Machine, repository: Repository, tmp_path: Path
+) -> None:
+    place = repository(FAST)
+    git(place, "commit", "-q", "--allow-empty", "-m", "second")
+    git(tmp_path, "clone", "-q", "--depth", "1", place.as_uri(), "shallow")
+
+    for command in ("optimize", "run"):
+        assert "this clone is shallow" in machine.bough(command, str(tmp_path / "shallow"), "--detach", code=1)
+        assert not machine.processes()
+
+
+def test_a_job_on_an_agent_that_is_only_just_started_here_is_not_refused(
+    machine: Machine, repository: Repository
+) -> None:
+    assert "KPI: score" in machine.bough("run", str(repository(FAST)), "--on", "ann")
 
 
 def test_up_serves_until_ctrl_c_and_optimize_uses_it(machine: Machine, repository: Repository) -> None:

@@ -98,6 +98,16 @@ def test_doctor_finds_a_coordinator_that_is_gone(capsys: pytest.CaptureFixture[s
     assert re.search(r"ok +git +2\.", said)
 
 
+def test_doctor_says_once_what_to_do_about_a_home_that_cannot_be_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BOUGH_HOME", str(tmp_path / "file"))
+
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out.count("set BOUGH_HOME to another place") == 1
+
+
 def test_doctor_without_a_coordinator_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     assert "none runs here and none is configured. Start one: bough up." in capsys.readouterr().out

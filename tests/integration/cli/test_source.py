@@ -11,6 +11,7 @@ from tests.integration.cli.conftest import DEFINITION, git
 
 from bough.errors import DefinitionError, NotFound, UsageError
 from bough_cli import source
+from bough_cli.client import Address, Client
 
 Repository = Callable[..., Path]
 
@@ -216,4 +217,4 @@ def test_a_push_from_a_shallow_clone_says_how_to_complete_it(repository: Reposit
     git(tmp_path, "clone", "-q", "--depth", "1", place.as_uri(), "shallow")
 
     with pytest.raises(UsageError, match=r"shallow.*git fetch --unshallow"):
-        source.push(source.find(str(tmp_path / "shallow")), "http://127.0.0.1:9", None)
+        source.push(source.find(str(tmp_path / "shallow")), Client(Address("http://127.0.0.1:9", None, "")))

@@ -111,6 +111,22 @@ def test_an_empty_coordinator_says_the_next_step(visit: Visit, recorded: Recorde
     expect(page.get_by_text("bough agent server --coordinator")).to_be_visible()
 
 
+def test_the_reasons_do_not_claim_that_nothing_runs_while_trials_run(visit: Visit, recorded: Recorded) -> None:
+    recorded.world.why = ["optimization zz is paused. Go on: bough optimization resume zz."]
+
+    for view in ("optimizations", "agents"):
+        page = visit.open(f"{recorded.url}/#/{view}")
+        expect(page.get_by_text("Why nothing more is running")).to_be_visible()
+
+
+def test_a_job_names_the_whole_ref_of_its_record(visit: Visit, recorded: Recorded) -> None:
+    recorded.world.jobs[0]["record"] = "refs/bough/jobs/p7tq2m4x/0000-k00f9a2bq"
+
+    page = visit.open(f"{recorded.url}/#/jobs/{recorded.world.jobs[0]['id']}")
+
+    expect(page.get_by_text("refs/bough/jobs/p7tq2m4x/0000-k00f9a2bq", exact=True)).to_be_visible()
+
+
 def test_text_from_elsewhere_stays_text(visit: Visit, recorded: Recorded) -> None:
     job = recorded.world.jobs[0]
     job.update(message=HOSTILE, status=HOSTILE, agent=HOSTILE, model=HOSTILE, values={HOSTILE: HOSTILE})

@@ -98,6 +98,28 @@ def test_supervisors_outlive_a_killed_spawner(prepare: Prepare) -> None:
     assert attempt.exit()["exit_code"] == 4
 
 
+def test_a_spawner_ends_when_it_is_closed_although_a_thread_still_reads_from_it() -> None:
+    spawner = Spawner.start()
+    heard: list[type[BaseException]] = []
+
+    def listen() -> None:
+        try:
+            spawner.read(None)
+        except (SpawnerGone, OSError, ValueError) as error:
+            heard.append(type(error))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    stat = Path(f"/proc/{os.getpid()}/task/{listener.native_id}/stat")
+    until(lambda: ") S " in stat.read_text())
+
+    spawner.close()
+
+    listener.join(10)
+    assert heard, "the reader was not told"
+    assert spawner._process.returncode == 0, "it was killed at the end of its patience"
+
+
 def test_supervisors_outlive_a_closed_spawner_and_still_obey(prepare: Prepare) -> None:
     attempt = prepare(["sh", "-c", "echo up; exec sleep 60"])
     with Spawner.start() as closing:

@@ -20,7 +20,8 @@ def _loaded(code: str, tmp_path: Path) -> set[str]:
 def test_importing_bough_loads_only_itself(tmp_path: Path) -> None:
     loaded = _loaded("import bough", tmp_path)
 
-    assert loaded == {"__future__", "bough", "bough.version"}
+    # An interpreter with an editable installation has loaded __future__ before.
+    assert loaded - {"__future__"} == {"bough", "bough.version"}
 
 
 def test_a_started_job_loads_nothing_expensive(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ export function Agents({ tell }) {
   document.title = "Agents · bough";
   return html`<h1>Agents</h1>
     <${Trouble} failure=${failure} />
-    <${Notes} title="Why nothing is running" of=${why} />
+    <${Notes} title="Why nothing more is running" of=${why} />
     ${agents && agents.length === 0 ? html`<${NoAgent} />` : null}
     ${agents && agents.length > 0 ? html`<${Table} agents=${agents} />` : null}`;
 }

@@ -70,7 +70,7 @@ function Facts({ job }) {
       <div><dt>agent</dt><dd>${job.agent || "–"}${job.attempt > 1 ? `, attempt ${job.attempt}` : ""}</dd></div>
       <div><dt>exit code</dt><dd>${number(job.exit_code)}</dd></div>
       <div><dt>code</dt><dd class="id">${(job.commit || "–").slice(0, 10)}</dd></div>
-      <div><dt>record</dt><dd class="id">${(job.record || "–").slice(0, 10)}</dd></div>
+      <div><dt>record</dt><dd class="id">${job.record || "–"}</dd></div>
     </dl></section>`;
 }
 

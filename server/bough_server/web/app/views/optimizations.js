@@ -37,7 +37,7 @@ export function Optimizations({ fields, tell }) {
   document.title = "Optimizations · bough";
   return html`<h1>Optimizations</h1>
     <${Trouble} failure=${failure} />
-    <${Notes} title="Why nothing is running" of=${why} />
+    <${Notes} title="Why nothing more is running" of=${why} />
     ${found ? html`<p class="quiet"><${Machines} agents=${agents} /></p>` : null}
     ${found && found.total === 0 ? html`<${NoOptimization} />` : null}
     ${found && found.total > 0 ? html`<${Table} rows=${found.rows} /><${Pages} offset=${offset} total=${found.total} />` : null}`;
