@@ -88,8 +88,13 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
     """Tell the attempt's supervisor what is wanted now."""
-    if (folder / _layout.CONTROL).is_dir() and not (folder / _layout.CONTROL).is_symlink():
-        write_atomically(folder / _layout.DESIRED, json.dumps({"desired": desired, "cause": cause}))
+    control, file = folder / _layout.CONTROL, folder / _layout.DESIRED
+    if control.is_symlink() or not control.is_dir():  # a trial may have removed it: it is to be stopped all the same
+        control.unlink(missing_ok=True)
+        control.mkdir()
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    write_atomically(file, json.dumps({"desired": desired, "cause": cause}))
 
 
 def stop_cause(folder: Path) -> str | None:

@@ -78,6 +78,7 @@ class Replied:
     sent: int
     now: float
     asked: bool = False  # whether the sync offered free slots
+    about: frozenset[Key] | None = None  # the attempts of which it carried reports; None: of all
 
 
 @dataclass(frozen=True)
@@ -244,14 +245,14 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
         case Exited(key, outcome):
             return _exited(mind, key, outcome)
         case Lost(key, message):
-            return _release(mind, key, message, keep=True)
+            return _lost(mind, key, message)
         case Tampered(key):
             return mind, [Mirror(key, "kill", "journal")]
 
 
 def _replied(mind: Mind, event: Replied) -> tuple[Mind, Actions]:
     reply, actions = event.reply, []
-    outbox = tuple(item for item in mind.outbox if item[0] > event.sent)
+    outbox = tuple(item for item in mind.outbox if item[0] > event.sent or not _is_about(item[1], event.about))
     mind = replace(mind, outbox=outbox, draining=reply.drain, bell=reply.bell)
     for key in sorted(reply.ended & mind.held.keys()):
         mind, more = _ended(mind, key)
@@ -392,6 +393,15 @@ def _release(mind: Mind, key: Key, message: str, keep: bool) -> tuple[Mind, Acti
     return mind, [Forget(key, keep=keep), Say(f"{held.claim.title} was given back: {message}")]
 
 
+def _lost(mind: Mind, key: Key, message: str) -> tuple[Mind, Actions]:
+    """Whatever was not yet said of it is no longer said: it may be what the coordinator would not take."""
+    held = mind.held[key]
+    mind = _drop(_silence(mind, key), key)
+    if not held.fenced:
+        mind = _report(mind, key, event="released", reason="lost", message=message)
+    return mind, [Forget(key, keep=True), Say(f"{held.claim.title} was given back: {message}")]
+
+
 def _change(mind: Mind, key: Key, **fields: Any) -> Mind:
     return replace(mind, held={**mind.held, key: replace(mind.held[key], **fields)})
 
@@ -403,6 +413,10 @@ def _drop(mind: Mind, key: Key) -> Mind:
 def _report(mind: Mind, key: Key, **event: Any) -> Mind:
     number = mind.sequence + 1
     return replace(mind, sequence=number, outbox=(*mind.outbox, (number, {"job": key[0], "attempt": key[1], **event})))
+
+
+def _is_about(event: Json, about: frozenset[Key] | None) -> bool:
+    return about is None or (event["job"], event["attempt"]) in about
 
 
 def _silence(mind: Mind, key: Key) -> Mind:

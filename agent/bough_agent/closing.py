@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import stat
 import threading
 import time
 import zlib
-from typing import Any
+from typing import Any, BinaryIO
 
 from bough import _layout as layout
 
@@ -29,6 +31,8 @@ def write_json(path: str, document: object, *, is_durable: bool) -> None:
         is_durable: Whether it must survive a power failure: then file and folder are synced.
     """
     beside = f"{path}.{os.getpid()}.tmp"
+    for place in (beside, path):
+        _clear(place)
     with open(beside, "w", opener=_private) as file:
         json.dump(document, file)
         if is_durable:
@@ -39,8 +43,33 @@ def write_json(path: str, document: object, *, is_durable: bool) -> None:
         sync_folder(os.path.dirname(path))
 
 
+def _clear(path: str) -> None:
+    """Remove what a trial put where a file of ours belongs and cannot be written over: a folder, a pipe, a link."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        shutil.rmtree(path, ignore_errors=True)
+    elif not stat.S_ISREG(mode):
+        os.unlink(path)
+
+
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file that a trial may have replaced, for reading: no link is followed, and no pipe is waited for.
+
+    Raises:
+        OSError: There is none, or it is no ordinary file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(path)
+    return open(handle, "rb")
 
 
 def sync_folder(path: str) -> None:
@@ -55,23 +84,20 @@ def sync_folder(path: str) -> None:
 def sync_file(path: str) -> None:
     """Make the contents of a file survive a power failure; one that is gone needs nothing."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        with open_regular(path) as file:
+            os.fdatasync(file.fileno())
     except OSError:
         return
-    try:
-        os.fdatasync(handle)
-    finally:
-        os.close(handle)
 
 
 def journal_sizes(folder: str) -> dict[str, int]:
     """Return the size in bytes of every journal of an attempt, by its writer."""
     try:
         entries = list(os.scandir(os.path.join(folder, layout.JOURNALS)))
-    except FileNotFoundError:
+        found = [entry for entry in entries if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False)]
+        return {entry.name.removesuffix(".jsonl"): entry.stat(follow_symlinks=False).st_size for entry in found}
+    except OSError:  # the trial removed it, or put something else there: the agent sees that too, and says so
         return {}
-    found = [entry for entry in entries if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False)]
-    return {entry.name.removesuffix(".jsonl"): entry.stat().st_size for entry in found}
 
 
 def journal_path(folder: str, writer: str) -> str:
@@ -83,7 +109,7 @@ def measure(path: str) -> dict[str, int]:
     """Return {"bytes": size, "crc": CRC-32} of a file; of an empty one where there is none to be read."""
     size = crc = 0
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(CHUNK):
                 size += len(chunk)
                 crc = zlib.crc32(chunk, crc)
@@ -98,9 +124,12 @@ def lines_written(path: str, size: int) -> int:
     This is one more than the number in the last complete line, so lines that a full disk swallowed or tore are
     counted like any other. A file without a readable line is counted by its line ends.
     """
-    with open(path, "rb") as file:
-        file.seek(max(0, size - TAIL))
-        tail = file.read(min(size, TAIL))
+    try:
+        with open_regular(path) as file:
+            file.seek(max(0, size - TAIL))
+            tail = file.read(min(size, TAIL))
+    except OSError:
+        return 0
     complete = tail.split(b"\n")[:-1]
     for line in reversed(complete):
         number = _number(line)
@@ -113,7 +142,7 @@ def _number(line: bytes) -> int | None:
     """Return the number of a journal line, or None for a torn one."""
     try:
         row: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_line = isinstance(row, list) and len(row) > 1 and isinstance(row[1], int)
     return row[1] if is_line else None

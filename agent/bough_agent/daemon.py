@@ -26,7 +26,7 @@ from bough.errors import BoughError, Denied, NotFound, Unavailable, UsageError
 from bough.version import __version__
 from bough_agent import attempts, brain, commands, home, injection, resources
 from bough_agent.brain import Mind, Phase
-from bough_agent.link import Backoff, Link, TooLarge
+from bough_agent.link import Backoff, Fault, Link, TooLarge
 from bough_agent.listeners import Answer, Bell, Ear, Heard, Line, Rang
 from bough_agent.messages import Json, Key, Reply, read_exit
 from bough_agent.shipping import Part, Shipment, collect
@@ -40,6 +40,7 @@ BUDGET_LEAST_BYTES = 64 << 10
 FLUSH_S = 10.0  # how long a stopping agent tries to say its last words
 REQUEUE_GRACE_S = 10.0  # how long attempts have to end when the agent stops and gives them back
 REQUEUE_S = 40.0  # then it leaves
+SET_ASIDE_S = 60.0  # how long nothing is said of an attempt whose report is a fault to the coordinator
 ORPHAN_S = 5.0  # how long a supervisor whose spawner has died may take to show itself
 
 
@@ -96,6 +97,7 @@ class _Sync:
     sent: int  # number of the last report in it
     asked: bool
     quitting: bool
+    about: frozenset[Key] | None  # the attempts of which it carries reports; None: of all
 
 
 def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
@@ -145,6 +147,9 @@ class _Daemon:
         self._mind = Mind(config.slots, jobs_left=config.max_jobs)
         self._shipments: dict[Key, Shipment] = {}
         self._exits: dict[Key, Json] = {}
+        self._apart: list[frozenset[Key]] = []  # after a refused sync: whose reports the next ones carry
+        self._set_aside: dict[Key, float] = {}  # attempts whose reports are refused: nothing of them until then
+        self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._boot_id = home.boot_id()
         self._epoch = place.epoch(self._boot_id)
@@ -253,9 +258,11 @@ class _Daemon:
             case brain.Mirror(key, desired, cause):
                 self._mirror(key, desired, cause)
             case brain.Forget(key, keep):
+                self._set_aside.pop(key, None)
                 self._shipments.pop(key, None)
                 self._exits.pop(key, None)
                 self._orphans.pop(key, None)
+                self._wishes.pop(key, None)
                 attempts.forget(self._home, key, keep)
             case brain.Say(text):
                 self._say(text)
@@ -263,9 +270,13 @@ class _Daemon:
     def _mirror(self, key: Key, desired: str, cause: str | None) -> None:
         try:
             attempts.mirror(self._home.attempt(*key), desired, cause)
-        except OSError as error:  # a full disk, or a trial that put something else there
-            self._say(f"job {key[0]} cannot be told to {desired}: {error}")
-            if desired == "kill":
+            self._wishes.pop(key, None)
+        except OSError as error:  # a full disk, or a trial that removed its folder
+            if self._wishes.get(key) == (desired, cause):
+                return
+            self._wishes[key] = desired, cause
+            self._say(f"job {key[0]} cannot be told to {desired} yet: {error}")
+            if desired == "kill" or isinstance(error, FileNotFoundError):
                 _aside(attempts.end_tree, self._mind.held[key].claim.marker)
 
     def _prepare(self, action: brain.Prepare) -> None:
@@ -351,6 +362,8 @@ class _Daemon:
                 self._step(brain.Started(key, time.time()))
             elif now >= since:
                 self._end(key)
+        for key, wish in list(self._wishes.items()):
+            self._mirror(key, *wish)
         for key, held in list(self._mind.held.items()):
             if held.phase is not Phase.RUNNING or held.stopping:
                 continue
@@ -394,7 +407,8 @@ class _Daemon:
 
     def _send(self, agent_id: str, now: float) -> None:
         usage = self._measure(now)
-        parts = self._parts()
+        about = self._about(now)
+        parts = self._parts(about)
         free = 0 if self._refusal else brain.free_slots(self._mind, now)
         if free and self._claim_key is None:
             self._claim_key = str(uuid.uuid4())
@@ -406,16 +420,29 @@ class _Daemon:
             "free_slots": free,
             "claim_key": self._claim_key,
             "held": [list(key) for key, held in self._mind.held.items() if not held.fenced],
-            "events": [event for _, event in self._mind.outbox] + self._endings(parts),
+            "events": [event for _, event in self._mind.outbox if _is_about(event, about)]
+            + self._endings(parts, about),
             "usage": usage,
         }
         sent = self._mind.outbox[-1][0] if self._mind.outbox else 0
-        self._sync = _Sync(sent, self._claim_key is not None, self._mind.quitting is not None)
+        self._sync = _Sync(sent, self._claim_key is not None, self._mind.quitting is not None, about)
         self._is_asking, self._is_urgent, self._synced_at = True, False, now
         self._line.ask(lambda: self._link.sync(agent_id, header, parts))
 
-    def _parts(self) -> list[Part]:
+    def _about(self, now: float) -> frozenset[Key] | None:
+        """Return the attempts whose reports the next sync carries; None: all."""
+        self._set_aside = {key: until for key, until in self._set_aside.items() if now < until}
+        if self._apart:
+            return self._apart[0]
+        return self._reporting() - self._set_aside.keys() if self._set_aside else None
+
+    def _reporting(self) -> frozenset[Key]:
+        """Return the attempts of which there may be something to say."""
+        return frozenset(self._mind.held) | {_key(event) for _, event in self._mind.outbox}
+
+    def _parts(self, about: frozenset[Key] | None) -> list[Part]:
         keys = [key for key, held in self._mind.held.items() if key in self._shipments and not held.fenced]
+        keys = [key for key in keys if about is None or key in about]
         self._turn += 1
         parts = collect([self._shipments[key] for key in keys], self._budget, self._turn % max(1, len(keys)))
         for key in keys:
@@ -423,12 +450,14 @@ class _Daemon:
                 self._step(brain.Tampered(key))
         return parts
 
-    def _endings(self, parts: list[Part]) -> list[Json]:
+    def _endings(self, parts: list[Part], about: frozenset[Key] | None) -> list[Json]:
         """Return the exits of all attempts whose bytes are all delivered, or are so with these parts."""
         return [
             {"job": key[0], "attempt": key[1], "event": "exited", "exit": exit}
             for key, exit in self._exits.items()
-            if self._mind.held[key].phase is Phase.EXITED and self._shipments[key].is_covered(parts)
+            if (about is None or key in about)
+            and self._mind.held[key].phase is Phase.EXITED
+            and self._shipments[key].is_covered(parts)
         ]
 
     def _measure(self, now: float) -> Json | None:
@@ -448,6 +477,8 @@ class _Daemon:
         sync, self._sync = self._sync, None
         if error is not None:
             self._failed(error, now, is_first=sync is None)
+            if sync is not None and isinstance(error, UsageError | Fault | TooLarge):
+                self._doubt(sync, error, now)
         elif sync is None:
             self._introduced(value)
         else:
@@ -475,7 +506,10 @@ class _Daemon:
         if sync.asked:
             self._claim_key, self._claimed = None, 0
         self._said_goodbye |= sync.quitting
-        self._step(brain.Replied(reply, sync.sent, now, sync.asked))
+        self._step(brain.Replied(reply, sync.sent, now, sync.asked, sync.about))
+        if self._apart:
+            self._apart = self._apart[1:]
+            self._is_urgent = True
         if has_moved and any(shipment.grown() for shipment in self._shipments.values()):
             self._is_urgent = True
 
@@ -496,6 +530,33 @@ class _Daemon:
         if text != self._complaint:
             self._say(text)
         self._complaint = text
+
+    def _doubt(self, sync: _Sync, error: Exception, now: float) -> None:
+        """The coordinator does not take what we say: find out of whom, so that the others' reports go on.
+
+        One message without any report first: when that is refused too, it is not for what a trial reported. Then one
+        for each attempt.
+        """
+        if isinstance(error, TooLarge) and self._budget > BUDGET_LEAST_BYTES:
+            return
+        if sync.about is None or len(sync.about) > 1:
+            self._apart = [frozenset(), *(frozenset({key}) for key in sorted(self._reporting()))]
+            self._retry_at = now
+            return
+        self._apart = self._apart[1:] if sync.about else []
+        for key in sync.about:
+            self._retry_at = now
+            self._refused(key, error, now)
+
+    def _refused(self, key: Key, error: Exception, now: float) -> None:
+        """Give up an attempt whose report is refused; a fault of the coordinator may be gone in a while."""
+        if isinstance(error, Fault):
+            self._set_aside[key] = now + SET_ASIDE_S
+            return
+        self._set_aside[key] = float("inf")
+        if key in self._mind.held:
+            why = f"the coordinator refuses what it reports ({commands.sentence(error)})"
+            _aside(self._clear, key, self._mind.held[key].claim.marker, why)
 
     def _recovered(self, text: str | None) -> None:
         self._backoff.reset()
@@ -542,6 +603,14 @@ class _Daemon:
 def _aside(function: Callable[..., object], *args: Any) -> None:
     """Do something slow beside the main loop; an agent that ends does not wait for it."""
     threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def _key(event: Json) -> Key:
+    return event["job"], event["attempt"]
+
+
+def _is_about(event: Json, about: frozenset[Key] | None) -> bool:
+    return about is None or _key(event) in about
 
 
 def _outcome(exit: Json) -> str:

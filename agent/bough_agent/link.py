@@ -34,6 +34,13 @@ class TooLarge(BoughError):
     code = "too_large"
 
 
+class Fault(Unavailable):
+    """The coordinator failed to handle this very message: another one may do."""
+
+    status = 500
+    code = "error"
+
+
 class _Bearer(AuthBase):
     """The key as a header. An object of its own, because requests would let ~/.netrc overwrite a plain header."""
 
@@ -113,6 +120,8 @@ class Link:
             )
         if not 200 <= answer.status_code < 300:
             what = str(body.get("detail") or f"the coordinator answered with status {answer.status_code}.")
+            if answer.status_code == 500:
+                raise Fault(what, str(body.get("remedy") or ""))
             raise from_reply(answer.status_code, str(body.get("error", "")), what, str(body.get("remedy") or ""))
         return body
 

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_WRITER = re.compile(r"[0-9A-Za-z_-]{1,64}")  # of a journal: it becomes the name of a file
 _MARKER = re.compile(r"[0-9a-f]{32}")
 
 
@@ -186,6 +187,8 @@ def read_exit(row: Json) -> Json:
     for name, kinds in _EXIT.items():
         _check(isinstance(exit.setdefault(name, None), kinds), f"{name} is {exit[name]!r}")
     exit["log"] = _sizes(exit.get("log") or {"bytes": 0, "crc": 0})
+    for writer in exit.get("journals") or {}:
+        _check(_WRITER.fullmatch(writer), f"a journal is called {writer!r}")
     exit["journals"] = {str(writer): _sizes(sizes) for writer, sizes in (exit.get("journals") or {}).items()}
     return exit
 

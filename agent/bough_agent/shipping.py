@@ -293,7 +293,7 @@ def read_json(folder: Path, name: str, limit: int = 1 << 20) -> Json | None:
         os.close(descriptor)
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -119,8 +119,9 @@ class Spawner:
 
     def close(self) -> None:
         """End the spawner. Supervisors go on. Closing twice is harmless."""
-        with contextlib.suppress(OSError):  # closed or ended already
-            self._connection.shutdown(socket.SHUT_RDWR)  # a thread that waits in `read` would keep a closed one open
+        # While another thread waits in `read`, closing alone leaves the connection open: the spawner would not hear it.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
         try:
             self._process.wait(CLOSE_S)

@@ -15,6 +15,8 @@ and SIGKILL. What a command leaves behind lives on while the next commands of th
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -32,6 +34,8 @@ from bough_agent.ladder import Rung, Stage, Times, Want
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
 RETRY_S = 1.0  # between two tries to write exit.json on a full disk
+RETRIES = 60  # where it is not for want of room: then the attempt is lost, and its slot is free
+DESIRED_BYTES = 1 << 16
 SUPERVISOR_OOM_SCORE = -500
 
 JOURNAL_CAUSE = "journal"  # of a stop because the log outgrew its limit
@@ -111,7 +115,7 @@ def is_supervised(folder: str) -> bool:
     """Return whether a supervisor lives that holds this attempt. To be asked by other processes only."""
     try:
         handle = os.open(os.path.join(folder, layout.SUPERVISOR_LOCK), os.O_RDWR)
-    except FileNotFoundError:
+    except OSError:  # there is none, or the trial put something else there
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -299,11 +303,11 @@ class _Supervision:
     def _desired(self) -> tuple[Want, str]:
         """Return what control/desired.json wants, and why. A file that cannot be read wants nothing."""
         try:
-            with open(self._path(layout.DESIRED), "rb") as file:
-                row = json.load(file)
+            with closing.open_regular(self._path(layout.DESIRED)) as file:
+                row = json.loads(file.read(DESIRED_BYTES))
             want = {"stop": Want.STOP, "kill": Want.KILL}.get(row["desired"], Want.RUN)
             return want, str(row.get("cause") or layout.USER)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Want.RUN, ""
 
     def _stop(self, cause: str, want: Want) -> None:
@@ -380,13 +384,26 @@ class _Supervision:
         for writer in closing.journal_sizes(self.folder):
             closing.sync_file(closing.journal_path(self.folder, writer))
         document = self._exit(time.time(), time.monotonic() - self.started)
-        while True:
+        tries = 0
+        while tries < RETRIES:
             try:
-                return closing.write_json(self._path(layout.EXIT), document, is_durable=True)
-            except FileNotFoundError:  # somebody removed the attempt's folder: nobody wants to know
-                return None
-            except OSError:
+                closing.write_json(self._path(layout.EXIT), document, is_durable=True)
+                return
+            except (FileNotFoundError, NotADirectoryError):  # the attempt's folder is gone: nobody wants to know
+                return
+            except PermissionError:  # a trial closed it
+                tries += 1
+                self._open_up()
+            except OSError as error:
+                tries += error.errno not in (errno.ENOSPC, errno.EDQUOT)
                 time.sleep(RETRY_S)
+
+    def _open_up(self) -> None:
+        """Make the attempt's folder writable again, or leave it for the next try."""
+        with contextlib.suppress(OSError):
+            os.chmod(self.folder, 0o700)
+            return
+        time.sleep(RETRY_S)
 
     def _exit(self, ended_at: float, duration_s: float) -> dict[str, object]:
         exit_code, signal_name = self.exit_code, None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bough import _layout
 from bough.errors import BoughError, Denied, Unavailable, UsageError, from_reply
-from bough_cli import home
+from bough_cli import home, wording
 
 if TYPE_CHECKING:
     import requests
@@ -58,15 +58,16 @@ class Client:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON reply to ``GET /api/v1<path>``; None values of the query are left out."""
-        return self.reply("GET", path, query=query).json()
+        return wording.harmless(self.reply("GET", path, query=query).json())
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Return the JSON reply to a POST that changes something that exists; tried once."""
-        return self.reply("POST", path, body=body or {}, tries=1).json()
+        return wording.harmless(self.reply("POST", path, body=body or {}, tries=1).json())
 
     def create(self, path: str, body: dict[str, Any]) -> Any:
         """Return the JSON reply to a POST that makes something; repeating it makes nothing twice."""
-        return self.reply("POST", path, body=body, headers={"Idempotency-Key": str(uuid.uuid4())}).json()
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        return wording.harmless(self.reply("POST", path, body=body, headers=headers).json())
 
     def delete(self, path: str) -> None:
         """Delete what is at the path."""
@@ -252,7 +253,7 @@ def _known_key(url: str, login: dict[str, Any]) -> str | None:
 
 def _refusal(reply: requests.Response, address: Address) -> BoughError:
     try:
-        told = reply.json()
+        told = wording.harmless(reply.json())
     except ValueError:
         told = None
     if not isinstance(told, dict) or "detail" not in told:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 ENDED = ("DONE", "FAILED", "ABORTED")
 Row = dict[str, Any]
+# What steers a terminal: all controls but tab, line feed, backspace, return, and escapes that only colour.
+_STEERING = re.compile(rb"\x1b(?!\[[0-9;]*m)|[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def harmless(value: Any) -> Any:
+    """Return a JSON value whose texts cannot steer a terminal: what jobs and agents say ends up in one."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else " " for c in value)
+    if isinstance(value, dict):
+        return {harmless(name): harmless(item) for name, item in value.items()}
+    return [harmless(item) for item in value] if isinstance(value, list) else value
+
+
+def harmless_log(piece: bytes) -> bytes:
+    """Return a piece of a log as a terminal may get it: with its colours and progress bars, but nothing else."""
+    return _STEERING.sub(b"", piece)
 
 
 def number(value: object) -> str:

@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily mistaken for another
 _TICK_S = 1.0
 _SAVE_HEARTBEAT_S = 10.0
+_PAUSE_S = 1.0  # before a background task that failed goes on
 _MAX_BELL_WAIT_S = 60.0
 _MAX_LOG = 4 * 1024 * 1024
 
@@ -92,11 +93,11 @@ class Coordinator:
         self._dispatcher = Dispatcher(
             self._fleet, self._asks.prepared, self._new_id, lambda: secrets.token_hex(16), self.config.patience_s
         )
-        self._background(self._asks.run())
-        self._background(self._reap_for_ever())
-        self._background(self._news.run())
+        self._background(self._asks.run)
+        self._background(self._reap_for_ever)
+        self._background(self._news.run)
         if self._process is not None:
-            self._background(self._warm_up(self._process))
+            self._background(partial(self._warm_up, self._process))
         for optimization_id in await self.store.read(_running):
             self._asks.wake(optimization_id)
 
@@ -145,7 +146,8 @@ class Coordinator:
         presence = self._meet(row)
         answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
-        message = Message(row, told, parts, self._clock.now(), self._clock.monotonic(), self._dispatcher)
+        now, clock, most = self._clock.now(), self._clock.monotonic(), self.config.max_lost
+        message = Message(row, told, parts, now, clock, self._dispatcher, most)
         outcome = await self.store.write(message.handle)
         self._fleet.renew(outcome.accepted, message.clock)
         await self._commit(outcome.changes)
@@ -439,7 +441,7 @@ class Coordinator:
         self._ring_wanting()
         if self._process is not None and optimization_id not in self._versioned:
             self._versioned.add(optimization_id)
-            self._background(self._save_versions(optimization_id, dict(self._process.versions)))
+            self._background(partial(self._save_versions, optimization_id, dict(self._process.versions)))
 
     async def _save_versions(self, optimization_id: str, versions: dict[str, str]) -> None:
         mine = schema.optimizations.c.id == optimization_id
@@ -475,10 +477,20 @@ class Coordinator:
         await self._commit(changes)
         self._ring_wanting()
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(_go_on(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _go_on(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do ``work`` until it ends; whatever it fails with is logged, and it begins again after a pause."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            _log.exception("a task of the coordinator failed; it goes on in %g s", _PAUSE_S)
+            await asyncio.sleep(_PAUSE_S)
 
 
 def _mapping(body: Any) -> dict[str, Any]:

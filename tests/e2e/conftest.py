@@ -151,7 +151,10 @@ def end_in_the_background(pids: list[int]) -> None:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Return the living processes that carry this machine's mark in their environment."""
+    """Return the living processes that carry this machine's mark in their environment.
+
+    Trials are among them: of the agent's environment they get all but what begins with BOUGH_.
+    """
     found = []
     for process in psutil.process_iter():
         try:

@@ -222,10 +222,9 @@ def test_two_agents_finish_60_trials_of_digits_with_every_point_in_the_export(
     script = script.replace(
         "        accuracy.send(epoch, [reached, model.score(train_x, train_y)])\n",
         "        training = model.score(train_x, train_y)\n" + noted,
-    ).replace(
-        "    best, best_epoch = 0.0, 0",
-        f"    oracle = open('{oracle}/' + job.job_id, 'a')\n    best, best_epoch = 0.0, 0",
     )
+    opened = f"    oracle = open('{oracle}/' + job.job_id, 'a')\n"
+    script = script.replace("    best, best_epoch = 0.0, 0", opened + "    best, best_epoch = 0.0, 0")
     assert "oracle" in script
     (path / "train.py").write_text(script)
     settings = (path / "bough.yml").read_text().replace("max_trials: 30", "max_trials: 60")

@@ -112,7 +112,7 @@ def copy_log(client: Client, job_id: str, offset: int) -> int:
     """Print a job's log from the offset to what there is now; return where it ends."""
     while True:
         piece, total = client.log(job_id, offset)
-        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.write(wording.harmless_log(piece) if sys.stdout.isatty() else piece)
         sys.stdout.buffer.flush()
         offset += len(piece)
         if not piece or offset >= total:

@@ -15,7 +15,8 @@ DEFAULT_BYTES = 64 * 1024
 DEFINITION_BYTES = 1024 * 1024
 SYNC_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
-MAX_DIGITS = 30
+MAX_DIGITS = 19
+INTEGERS = range(-(2**63), 2**63)
 
 
 class TooLarge(UsageError):
@@ -113,8 +114,8 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise _wrong(f"the number {text[:40]}… has more than {MAX_DIGITS} digits.")
+    if len(text) > MAX_DIGITS + 1 or int(text) not in INTEGERS:
+        raise _wrong(f"the number {text[:40]} does not fit into 64 bits.")
     return int(text)
 
 

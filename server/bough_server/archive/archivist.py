@@ -100,8 +100,8 @@ class Archivist:
             self._task = None
         try:
             await self.flush()
-        except BoughError as error:
-            log.warning("records wait for the next start: %s", error)
+        except Exception as error:  # whatever it is, the coordinator stops
+            log.warning("records wait for the next start: %s", error, exc_info=not isinstance(error, BoughError))
 
     async def flush(self) -> None:
         """Write every record that is due, now.
@@ -136,7 +136,8 @@ class Archivist:
         repository = await asyncio.to_thread(self._repositories.ensure, model)
         while jobs:
             made, jobs = await self._assemble(jobs)
-            await self._write_batch(repository, made)
+            if made:
+                await self._write_batch(repository, made)
 
     async def _assemble(self, jobs: list[Mapping[str, Any]]) -> tuple[dict[str, RecordData], list[Mapping[str, Any]]]:
         """Return records of the first jobs, as many as fit into memory, by id; and the jobs that are left."""
@@ -144,7 +145,14 @@ class Archivist:
         size = 0
         while jobs and size < _BATCH_BYTES:
             job, *jobs = jobs
-            made[job["id"]] = await self._store.read(functools.partial(assembly.job_record, job=job))
+            try:
+                made[job["id"]] = await self._store.read(functools.partial(assembly.job_record, job=job))
+            except BoughError:
+                raise
+            except Exception:  # a fault of ours with what this job reported
+                self._refused.add(job["id"])
+                log.exception("no record of job %s", job["id"])
+                continue
             size += sum(len(content) for content in made[job["id"]].files.values())
         return made, jobs
 

@@ -21,6 +21,7 @@ from bough_server.store.database import Database
 from bough_server.store.schema import history, jobs, optimizations, space_versions
 
 _log = logging.getLogger(__name__)
+_RETRY_S = 1.0  # after an error of the store
 _AHEAD = 4  # answers that need no history may be prepared so far ahead
 
 
@@ -112,7 +113,15 @@ class Asks:
             while self._awake:
                 optimization_id = next(iter(self._awake))
                 del self._awake[optimization_id]
-                await self._prepare(optimization_id)
+                await self._attempt(optimization_id)
+
+    async def _attempt(self, optimization_id: str) -> None:
+        """Prepare; a store that cannot be used just now (a full disk) must end neither this ask nor the others'."""
+        try:
+            await self._prepare(optimization_id)
+        except Exception:
+            _log.exception("no ask of optimization %s could be prepared; it is tried again", optimization_id)
+            asyncio.get_running_loop().call_later(_RETRY_S, self.wake, optimization_id)
 
     async def _prepare(self, optimization_id: str) -> None:
         row = await self._store.read(lambda tx: self._needed(tx, optimization_id))

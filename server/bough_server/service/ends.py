@@ -19,7 +19,7 @@ from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
-from bough_server.store.schema import attempts, history, optimizations, streams
+from bough_server.store.schema import attempts, history, jobs, optimizations, streams
 
 HELD, LOST, RELEASED, ENDED = "held", "lost", "released", "ended"  # states of an attempt
 _TAIL = 4096  # bytes of the log that a message may come from
@@ -110,6 +110,30 @@ def give_back(
     values = {"message": message, "queued_at": now, "desired": "run", "desired_cause": None, "status": None, **values}
     values |= {"unreachable": False, "epochs": None, "epochs_total": None}
     states.move_job(tx, job["id"], "give_back", of_attempt=job["attempt"], **values)
+
+
+def count_lost(
+    tx: Connection,
+    job: Mapping[str, Any],
+    max_lost: int,
+    now: float,
+    changes: Changes,
+    why: str,
+    message: str | None = None,
+) -> None:
+    """Queue the job of a lost attempt again, with the same values and no try used up; the last time, end it.
+
+    Args:
+        why: How it was lost; the end of a sentence, with its full stop.
+        message: What the job says while it waits; None: ``why``.
+    """
+    lost = job["lost"] + 1
+    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(lost=lost))
+    if lost < max_lost:
+        give_back(tx, job, now, changes, message or why)
+        return
+    text = f"{label(job)} was lost {lost} times; the last time {why} See to the agents' machines."
+    conclude(tx, job, Verdict(FAILED, "lost", text), now, changes)
 
 
 def _optimization_of(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -216,4 +240,4 @@ def _warn_if_no_progress(
     changes.optimizations.add(job["optimization"])
 
 
-__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "give_back", "label", "settle"]
+__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "count_lost", "give_back", "label", "settle"]

@@ -101,7 +101,7 @@ def _store_journal(tx: Connection, part: Part, data: bytes, stream: dict[str, An
     _store_infos(tx, part, reported.infos)
     _store_facts(tx, part, reported)
     stream["bad_lines"] += reported.bad
-    stream["lost_lines"] += reported.lost
+    stream["lost_lines"] = min(stream["lost_lines"] + reported.lost, _MAX_SEQ)
     stream["header"] = stream["header"] or reported.header
 
 
@@ -147,12 +147,12 @@ def _read_other(line: Any, reported: Reported) -> bool:
         reported.infos[line[3]] = line[4]
     elif kind == "s" and type(line[3]) is str:
         reported.job["status"] = line[3][:1000]
-    elif kind == "e" and len(line) == 5 and line[3] in _STRONGER:
+    elif kind == "e" and len(line) == 5 and type(line[3]) is str and line[3] in _STRONGER:
         _read_end(line, reported)
-    elif kind == "h":
+    elif kind == "h" and type(line[3]) is dict:
         reported.header = line[3]
-    elif kind == "x" and type(line[3]) is int:
-        reported.lost += line[3]
+    elif kind == "x" and type(line[3]) is int and 0 <= line[3] < _MAX_SEQ:
+        reported.lost = min(reported.lost + line[3], _MAX_SEQ)
     elif kind != "l":
         return False
     return True

@@ -11,7 +11,7 @@ from bough import _layout, definition
 from bough.errors import Conflict, UsageError
 from bough_server.service import definitions, ends, states
 from bough_server.service.changes import Changes
-from bough_server.service.optimizations import code_of
+from bough_server.service.optimizations import code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads
@@ -47,11 +47,11 @@ def create(
         "model": found.model,
         "revision": definitions.revise(tx, found, now, key_id),
         "state": QUEUED,
-        "values": found.values(dict(body.get("values") or {})),
+        "values": found.values(mapping_of(body, "values")),
         "agents": _chosen(tx, body.get("agent")),
         "priority": found.priority,
-        "max_epochs": body.get("max_epochs"),
-        "max_time_s": body.get("max_time_s"),
+        "max_epochs": _limit(body, "max_epochs"),
+        "max_time_s": _limit(body, "max_time_s"),
         "created_at": now,
         "queued_at": now,
         "created_by": key_id,
@@ -62,9 +62,20 @@ def create(
     return str(row["id"])
 
 
-def _chosen(tx: Connection, name: str | None) -> list[str] | None:
+def _limit(body: Mapping[str, Any], name: str) -> float | None:
+    found = body.get(name)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
+        raise UsageError(f"{name} is {str(found)[:100]!r}, no number above 0.", f"Correct {name}, or leave it out.")
+    return found
+
+
+def _chosen(tx: Connection, name: Any) -> list[str] | None:
     if name is None:
         return None
+    if not isinstance(name, str):
+        raise UsageError(f"{str(name)[:100]!r} is no name of an agent.", "See: bough agent status.")
     known = tx.execute(select(agents.c.name).order_by(agents.c.name)).scalars().all()
     if name not in known:
         there = f"There are: {', '.join(known)}." if known else "No agent has ever connected."

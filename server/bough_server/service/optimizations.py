@@ -48,7 +48,7 @@ def create(
     Raises:
         UsageError: Something in ``body`` is missing or wrong.
     """
-    fixed = _fixed(body)
+    fixed = mapping_of(body, "fixed")
     found.fix(fixed)  # may make a grid smaller: before the settings are read
     space, settings = found.space, found.settings
     row = {
@@ -73,13 +73,6 @@ def create(
     return str(row["id"])
 
 
-def _fixed(body: Mapping[str, Any]) -> dict[str, Any]:
-    fixed = body.get("fixed") or {}
-    if not isinstance(fixed, dict):
-        raise UsageError("fixed is no mapping.", "Send hyperparameters and their values: {path: value}.")
-    return fixed
-
-
 _NEW: Mapping[str, Any] = {
     "space_version": 1,
     "warnings": [],
@@ -89,6 +82,16 @@ _NEW: Mapping[str, Any] = {
     "numbers": 0,
     "failures_in_row": 0,
 }
+
+
+def mapping_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a mapping of the request, empty where there is none; raise `UsageError` if it is something else."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UsageError(f"{name} is {str(found)[:100]!r}, no mapping.", f'Send {{"{name}": {{…}}}}.')
+    return found
 
 
 def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"the folder {folder!r} is not inside the repository.", "Give it relative to the repository's root."
         )
-    return {"commit": commit, "folder": folder.strip("/"), "source": body.get("source") or {}}
+    return {"commit": commit, "folder": folder.strip("/"), "source": mapping_of(body, "source")}
 
 
 def _settings(settings: Any, seed: int) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from bough_server.service import ends, optimizations, states
 from bough_server.service.changes import Changes
 from bough_server.service.ends import LOST
 from bough_server.service.fleet import Fleet
-from bough_server.service.states import DRAINING, FAILED, RUNNING, WITH_AGENT
-from bough_server.service.verdict import Verdict
+from bough_server.service.states import DRAINING, RUNNING, WITH_AGENT
 from bough_server.store.schema import attempts, jobs
 from bough_server.store.schema import optimizations as table
 
@@ -63,13 +62,7 @@ def lose(tx: Connection, job: Mapping[str, Any], max_lost: int, now: float, chan
     message = f"attempt {job['attempt']} of {ends.label(job)} was given up: {why}."
     if tx.execute(update(attempts).where(key).values(state=LOST, message=message)).rowcount == 0:
         return
-    lost = job["lost"] + 1
-    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(lost=lost))
-    if lost >= max_lost:
-        text = f"{ends.label(job)} was lost {lost} times; the last time {why}. See to the agents' machines."
-        ends.conclude(tx, job, Verdict(FAILED, "lost", text), now, changes)
-    else:
-        ends.give_back(tx, job, now, changes, message)
+    ends.count_lost(tx, job, max_lost, now, changes, why + ".", message)
 
 
 def _with_agent(tx: Connection) -> list[dict[str, Any]]:

@@ -116,6 +116,7 @@ class Message:
     now: float
     clock: float
     dispatcher: Dispatcher
+    max_lost: int
 
     def handle(self, tx: Connection) -> Outcome:
         """Store, move, end and grant; return the answer."""
@@ -248,7 +249,10 @@ class Message:
 
     def _released(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         self._note(tx, event, state=RELEASED, ended_at=self.now, message=event.message)
-        ends.give_back(tx, job, self.now, changes, event.message)
+        if event.reason == "lost":
+            ends.count_lost(tx, job, self.max_lost, self.now, changes, event.message or "its agent does not say why.")
+        else:
+            ends.give_back(tx, job, self.now, changes, event.message)
 
     def _note(self, tx: Connection, event: Event, **values: Any) -> None:
         key = and_(attempts.c.job == event.job, attempts.c.attempt == event.attempt)

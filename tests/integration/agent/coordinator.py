@@ -2,7 +2,8 @@
 
 It keeps what it was sent exactly as the protocol says (offsets, checksums, exits only when all bytes are in), so that a
 test can ask what arrived. `mishaps` are played in order, one per sync: "lose" does everything and drops the connection
-instead of answering, "500" and "html" do nothing and answer so, "slow" waits before it answers.
+instead of answering, "400", "500" and "html" do nothing and answer so, "slow" waits before it answers. A message with
+anything of an attempt in `poison` is answered with the status that is named there.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Coordinator:
         self.desired: dict[Key, tuple[str, str]] = {}
         self.agent = "run"
         self.mishaps: list[str] = []
+        self.poison: dict[Key, str] = {}
         self.syncs: list[dict[str, Any]] = []
         self.introductions: list[dict[str, Any]] = []
         self.most_held = 0
@@ -147,6 +149,11 @@ class Coordinator:
                 "agent": self.agent,
             }
 
+    def poisoned(self, header: dict[str, Any]) -> str:
+        """Return how a message is answered that carries what the coordinator does not take; "" for any other."""
+        said = [*header["parts"], *(event for event in header["events"] if event["event"] != "released")]
+        return next((self.poison[key] for row in said if (key := (row["job"], row["attempt"])) in self.poison), "")
+
     def _store(self, part: dict[str, Any], data: bytes) -> None:
         name = part["job"], part["attempt"], part["stream"]
         known = self.streams.setdefault(name, b"")
@@ -212,7 +219,10 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers["Content-Type"] == "application/x-bough-sync"
         with self.coordinator.lock:
             mishap = self.coordinator.mishaps.pop(0) if self.coordinator.mishaps else ""
-        if mishap == "500":
+            mishap = mishap or self.coordinator.poisoned(json.loads(body.partition(b"\n")[0]))
+        if mishap == "400":
+            self._answer(400, {"error": "usage", "detail": "it cannot be read.", "remedy": ""})
+        elif mishap == "500":
             self._answer(500, {"error": "error", "detail": "it broke.", "remedy": ""})
         elif mishap == "html":
             self._send(200, b"<html>sign in</html>", "text/html")

@@ -17,7 +17,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = os.pathsep.join(str(ROOT / part) for part in ("sdk", "agent", "server", "cli"))
-MARK = "TEST_MACHINE"  # no BOUGH_ variable: those are not handed to trials
+MARK = "TEST_MACHINE"
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 40.0) -> Any:
@@ -43,12 +43,12 @@ class Machine:
         """The environment of every process of this machine, with its mark."""
         return {**os.environ, "BOUGH_HOME": str(self.home), "PYTHONPATH": PARTS, MARK: str(self.home), "COLUMNS": "160"}
 
-    def bough(self, *arguments: str, code: int = 0, stdin: str = "", **environ: str) -> str:
+    def bough(self, *arguments: str, code: int = 0, **environ: str) -> str:
         """Run a command to its end, which must be ``code``; return what it printed, errors last."""
         done = subprocess.run(
             [sys.executable, "-m", "bough_cli", *arguments],
             env={**self.environ, **environ},
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=100,

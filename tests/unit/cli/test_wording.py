@@ -89,3 +89,25 @@ def test_directories_are_told_from_urls(place: str) -> None:
 def test_files_are_counted_and_the_first_are_named() -> None:
     assert source.named(["a"]) == "1 file (a)"
     assert source.named(["a", "b", "c", "d"]) == "4 files (a, b, c, …)"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b"\x1b[1;31mred\x1b[0m\n", b"\x1b[1;31mred\x1b[0m\n"),
+        (b"10%\r20%\b\b", b"10%\r20%\b\b"),
+        (b"\x1b]0;owned\x07", b"]0;owned"),
+        (b"\x1b[2J\x1b[H", b"[2J[H"),
+        (b"\x1b]52;c;cm0gLXJm\x1b\\", b"]52;c;cm0gLXJm\\"),
+        ("\x9b31m é".encode(), "31m é".encode()),
+        (b"\x1b", b""),
+    ],
+)
+def test_a_log_on_a_terminal_may_colour_but_not_steer(said: bytes, shown: bytes) -> None:
+    assert wording.harmless_log(said) == shown
+
+
+def test_what_the_coordinator_says_cannot_steer_a_terminal() -> None:
+    said = {"message": "\x1b]0;x\x07a\u202eb", "values": ["\x9b31m", {"k\x1b": 1.5}], "text": "a\n\tü"}
+
+    assert wording.harmless(said) == {"message": " ]0;x a b", "values": [" 31m", {"k ": 1.5}], "text": "a\n\tü"}
