@@ -256,6 +256,10 @@ def test_the_trials_become_commits_that_plain_git_shows(
     while None in (records := [row["record"] for row in trials(api, finished["id"])]):
         assert time.monotonic() < until, "no record was written"
         time.sleep(0.05)
+    whole = f"refs/bough/optimizations/{finished['id']}"  # written a moment after the last trial's record
+    while not _git.run(["ls-remote", f"{api.url}/git/me/digits.git", whole], token=api.admin):
+        assert time.monotonic() < until, "no record of the optimization was written"
+        time.sleep(0.05)
     clone = tmp_path / "clone"
     _git.run(["init", "--quiet", "--bare", str(clone)])
     refspec = "refs/bough/*:refs/bough/*"
@@ -267,7 +271,7 @@ def test_the_trials_become_commits_that_plain_git_shows(
         assert _git.run(["rev-parse", f"{record}^"], git_dir=str(clone)).decode().strip() == commit
     channel = _git.run(["cat-file", "blob", f"{records[0]}:.bough/channels/accuracy.csv"], git_dir=str(clone))
     assert channel == b"x,time,accuracy,overrun\n1,2,nan,0\n2,3,0.30000000000000004,0\n"
-    assert _git.run(["cat-file", "-t", f"refs/bough/optimizations/{finished['id']}"], git_dir=str(clone)) == b"commit\n"
+    assert _git.run(["cat-file", "-t", whole], git_dir=str(clone)) == b"commit\n"
     assert _git.run(["fsck", "--strict", "--full"], git_dir=str(clone)) == b""
 
 

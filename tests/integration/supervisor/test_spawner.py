@@ -212,24 +212,3 @@ def test_modules_in_the_agents_folder_do_not_become_ours(
 def test_nothing_to_read_is_no_event(spawner: Spawner) -> None:
     assert spawner.read() == []
     assert spawner.fileno() > 2
-
-
-def test_the_spawner_ends_by_itself_though_another_thread_waits_for_events() -> None:
-    spawner = Spawner.start()
-    heard: list[BaseException] = []
-
-    def listen() -> None:
-        try:
-            spawner.read(None)
-        except (SpawnerGone, OSError, ValueError) as error:
-            heard.append(error)
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    until(lambda: ") S " in Path(f"/proc/self/task/{listener.native_id}/stat").read_text())
-
-    spawner.close()
-
-    listener.join(5)
-    assert len(heard) == 1
-    assert spawner._process.returncode == 0  # not killed for being deaf
