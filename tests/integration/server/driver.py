@@ -39,6 +39,8 @@ class MovedClock:
 class CountingOptimizer:
     """Answers at once with the number of the ask: lr is 0, 1, 2, …; remembers what it was asked."""
 
+    versions: Mapping[str, str] = {}
+
     def __init__(self) -> None:
         self.asks: list[Ask] = []
 

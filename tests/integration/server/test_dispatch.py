@@ -124,6 +124,8 @@ def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: P
     from bough_server.optimizers.client import OptimizerFailed
 
     class Broken:
+        versions: dict[str, str] = {}
+
         async def ask(self, ask: object) -> dict[str, Any]:
             raise OptimizerFailed("the space is empty.")
 
