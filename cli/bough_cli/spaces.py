@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bough_cli import tables, wording
+from bough_cli.client import Address, Client
 from bough_cli.wording import Row
 
 if TYPE_CHECKING:
     from rich.tree import Tree
+
+    from bough.definition import Definition
+
+SAMPLES = 10
+
+
+def show_planned(definition: Definition, fixed: dict[str, Any], address: Address | None, as_json: bool) -> None:
+    """Print the space of a definition that nothing runs of yet; it is described here where there is no coordinator."""
+    if address is None:
+        space = _described_here(definition, fixed)
+    else:
+        with Client(address) as client:
+            space = client.post("/space", {"definition": definition.raw, "fixed": fixed})
+    if as_json:
+        tables.show_json(space)
+    else:
+        show(space, f"space of {definition.model}")
+
+
+def _described_here(definition: Definition, fixed: dict[str, Any]) -> Row:
+    from bough_server.optimizers.client import OptimizerProcess
+
+    definition.fix(fixed)
+
+    async def described() -> Row:
+        process = OptimizerProcess()
+        try:
+            return await process.describe(definition.space.to_json(), definition.settings.seed or 0, SAMPLES)
+        finally:
+            await process.stop()
+
+    return asyncio.run(described())
 
 
 def show(space: Row, title: str) -> None:

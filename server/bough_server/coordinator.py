@@ -12,14 +12,12 @@ import contextlib
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from bough.definition import Space
-from bough.definition.outline import outline
 from bough.errors import Conflict, UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
@@ -289,7 +287,7 @@ class Coordinator:
     async def space(self, optimization_id: str, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
         """Show the space of an optimization, with samples: `GET /optimizations/{id}/space`."""
         row, space = await self.store.read(lambda tx: searches.newest_space(tx, optimization_id))
-        shown = await self._described(space, row["seed"] if seed is None else seed, samples)
+        shown = await self._optimizer.describe(space, row["seed"] if seed is None else seed, samples)
         return {"optimization": row["id"], "version": row["space_version"], **shown}
 
     async def space_of_definition(self, body: Any, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
@@ -300,11 +298,7 @@ class Coordinator:
             raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
         found.fix(optimizations.mapping_of(body, "fixed"))
         default = found.settings.seed or 0
-        return await self._described(found.space.to_json(), default if seed is None else seed, samples)
-
-    async def _described(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
-        found = await self._optimizer.describe(space, seed, samples)
-        return {"tree": outline(Space.from_json(space)), "seed": seed, **found}
+        return await self._optimizer.describe(found.space.to_json(), default if seed is None else seed, samples)
 
     async def stored_search(self, optimization_id: str) -> dict[str, Any]:
         """Return everything that a replay needs: `GET /optimizations/{id}/asks`."""

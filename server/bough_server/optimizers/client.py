@@ -78,9 +78,10 @@ class OptimizerProcess:
         return await self._tried(lambda: self._answer(ask), timeout_s, ask.algorithm, what)
 
     async def describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
-        """Return ``{"hyperopt": its expression as Python text, "samples": [values]}`` of a space (`Space.to_json()`).
+        """Return ``{"tree", "hyperopt", "seed", "samples"}`` of a space (`Space.to_json()`).
 
-        The samples are the first values that random search tries with ``seed``.
+        That is: `outline` of it, the expression for hyperopt as Python text, and the values that random search would
+        try first with ``seed``.
 
         Raises:
             OptimizerFailed: As `ask`.

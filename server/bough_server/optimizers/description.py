@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from bough.definition import Space
+from bough.definition.outline import outline
 from bough_server.optimizers import random_search
 from bough_server.optimizers.base import Value
 from bough_server.optimizers.hyperopt_space import hyperopt_space
@@ -28,6 +29,12 @@ class _Words:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args: Call(f"hp.{name}", args)
+
+
+def describe(space: Space, seed: int, count: int) -> dict[str, Any]:
+    """Return ``{"tree", "hyperopt", "seed", "samples"}``: `outline`, `expression` and `samples` of a space."""
+    shown = {"tree": outline(space), "hyperopt": expression(space)}
+    return {**shown, "seed": seed, "samples": samples(space, seed, count)}
 
 
 def expression(space: Space) -> str:

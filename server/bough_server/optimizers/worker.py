@@ -4,7 +4,7 @@ First line out: ``{"ready": {"hyperopt": "0.3.0", …}}`` or ``{"failed": reason
 ``{"id", "optimization", "algorithm", "space", "keep", "new", "number", "seed", "initial_random"}`` one line out:
 ``{"id", "values"}``, ``{"id", "failed"}``, or ``{"id", "resend": true}`` when the first `keep` outcomes are not here.
 `new` is ``[[number, values, loss], …]``. ``{"id", "describe": space, "seed", "samples"}`` is answered by
-``{"id", "description": {"hyperopt", "samples"}}``. It ignores SIGINT and ends when stdin ends.
+``{"id", "description"}`` (`description.describe`). It ignores SIGINT and ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ def described(request: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         space = Space.from_json(request["describe"])
-        drawn = description.samples(space, request["seed"], request["samples"])
-        found = {"hyperopt": description.expression(space), "samples": drawn}
+        found = description.describe(space, request["seed"], request["samples"])
     except Exception as error:  # as for an ask
         return {"id": request["id"], "failed": one_line(error)}
     return {"id": request["id"], "description": found}

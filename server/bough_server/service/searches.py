@@ -38,7 +38,7 @@ def spaces(tx: Connection, optimization_id: str) -> dict[int, dict[str, Any]]:
     """Return the spaces of an optimization by version."""
     found = select(space_versions.c.version, space_versions.c.space)
     rows = tx.execute(found.where(space_versions.c.optimization == optimization_id).order_by(space_versions.c.version))
-    return {version: space for version, space in rows}
+    return {row.version: row.space for row in rows}
 
 
 def newest_space(tx: Connection, optimization_id: str) -> tuple[Mapping[str, Any], dict[str, Any]]:

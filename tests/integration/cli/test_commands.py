@@ -50,9 +50,12 @@ def test_an_optimization_is_shown_listed_exported_and_extended(lab: Machine, rep
     assert "5 of 5 trials" in lab.bough("optimization", "watch", prefix)
 
 
-def test_a_space_is_shown_and_a_search_is_verified(lab: Machine, repository: Repository) -> None:
+def test_a_space_is_shown_and_a_search_is_verified(lab: Machine, repository: Repository, tmp_path: Path) -> None:
     """One stored value is changed behind the coordinator's back: trial, parameter and both values are named."""
-    done = lab.json("optimize", str(repository(FAST)))["id"]
+    place = str(repository(FAST))
+    planned = lab.json("optimize", place, "--dry-run")
+    assert lab.json("optimization", "ls") == []
+    done = lab.json("optimize", place)["id"]
 
     shown = lab.bough("optimization", "show", done[:6], "--space")
     assert f"space of optimization {done}, version 1" in shown
@@ -60,10 +63,12 @@ def test_a_space_is_shown_and_a_search_is_verified(lab: Machine, repository: Rep
     assert "hyperopt's space:\n{'x': hp.uniform('x', 0, 1)}\n" in shown
     assert "10 samples, seed 1:" in shown
     space = lab.json("optimization", "show", done, "--space", "--seed", "1")
+    assert planned == {name: space[name] for name in planned}
+    assert "space of me/slow\n" in Machine(tmp_path / "bare").bough("optimize", place, "--dry-run", "-p", "steps=3")
     trials = lab.json("job", "ls", "--optimization", done)
     values = {trial["number"]: trial["values"] for trial in trials}
     assert space["samples"][:4] == [values[number] for number in sorted(values)], "the samples are random search's"
-    assert f"the values of all 4 trials came out again, to the last bit (hyperopt" in lab.bough(
+    assert "the values of all 4 trials came out again, to the last bit (hyperopt" in lab.bough(
         "optimization", "verify", done
     )
 

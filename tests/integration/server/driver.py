@@ -39,14 +39,16 @@ class MovedClock:
 class CountingOptimizer:
     """Answers at once with the number of the ask: lr is 0, 1, 2, …; remembers what it was asked."""
 
-    versions: Mapping[str, str] = {}
-
     def __init__(self) -> None:
         self.asks: list[Ask] = []
+        self.versions: dict[str, str] = {}
 
     async def ask(self, ask: Ask) -> dict[str, Any]:
         self.asks.append(Ask(ask.optimization, ask.algorithm, ask.space, tuple(ask.history), ask.number, ask.seed, 0))
         return {"lr": float(ask.number)}
+
+    async def describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
+        return {"tree": [], "hyperopt": "", "seed": seed, "samples": [{"lr": float(n)} for n in range(samples)]}
 
 
 def definition(**settings: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, COMMIT, Agent
 from tests.integration.server.test_parity import DEFINITION, end
@@ -17,7 +17,7 @@ from bough.errors import Conflict
 from bough_server.optimizers.client import OptimizerProcess
 from bough_server.optimizers.replay import Search, replay
 from bough_server.service import searches
-from bough_server.store.schema import history, jobs, optimizations
+from bough_server.store.schema import history, jobs, optimizations, space_versions
 
 Play = Callable[..., None]
 
@@ -50,17 +50,28 @@ async def tamper(stage: Stage, work: Callable[[Connection], Any]) -> None:
     await stage.coordinator.store.write(lambda tx: work(tx) and None)
 
 
+def with_other_settings(tx: Connection, optimization: str) -> None:
+    """Change the search while it lives, as its user might."""
+    mine = space_versions.c.optimization == optimization
+    (first,) = tx.execute(select(space_versions).where(mine)).mappings().all()
+    searched = [["x", "uniform(-1, 4)"] if path == "x" else [path, how] for path, how in first["space"]["searched"]]
+    tx.execute(insert(space_versions), {**first, "version": 2, "space": {**first["space"], "searched": searched}})
+    changed = {"space_version": 2, "initial_random": 4, "seed": 99}
+    tx.execute(update(optimizations).where(optimizations.c.id == optimization).values(changed))
+
+
 def with_another_x(tx: Connection, table: Any, which: Any) -> None:
     values = tx.execute(select(table.c["values"]).where(which)).scalar_one()
     tx.execute(update(table).where(which).values(values={**values, "x": values["x"] + 1e-15}))
 
 
-def test_a_parallel_search_with_restarts_comes_out_again_and_what_was_changed_is_named(play: Play) -> None:
+def test_a_parallel_search_that_was_edited_and_restarted_comes_out_again_and_tampering_is_named(play: Play) -> None:
     async def story(stage: Stage) -> None:
         process: OptimizerProcess = stage.optimizer
         made = await started(stage, algorithm="tpe", max_parallel=4, max_trials=24)
         agent = await stage.agent(slots=4)
         await play_trials(agent, 8, 4)
+        await tamper(stage, partial(with_other_settings, optimization=made))
         await process.stop()
         await stage.restart()
         agent.coordinator = stage.coordinator
@@ -71,6 +82,7 @@ def test_a_parallel_search_with_restarts_comes_out_again_and_what_was_changed_is
         assert total >= 17
         assert news[:-1] == [{"checked": n, "total": total} for n in range(total + 1)]
         assert (news[-1]["equal"], news[-1]["first"], news[-1]["checked"]) == (True, None, total)
+        assert [one["space_version"] for one in (await stage.coordinator.stored_search(made))["made_with"]] == [1, 2]
         assert news[-1]["recorded"] == news[-1]["replayed"] == process.versions
 
         found = await stage.coordinator.store.read(partial(searches.search, optimization_id=made))
@@ -80,7 +92,7 @@ def test_a_parallel_search_with_restarts_comes_out_again_and_what_was_changed_is
         first = (said := await verdict(stage, made, process))["first"]
         assert (first["trial"], first["ask"], first["parameter"]) == (trial.number, 12, "x")
         assert first["replayed"] == trial.values["x"]
-        assert first["stored"] == trial.values["x"] + 1e-15
+        assert first["stored"] == pytest.approx(trial.values["x"], rel=1e-12) != trial.values["x"]
         assert (said["equal"], said["checked"]) == (False, 12)
         assert said["explanation"].startswith(
             f"Recorded and replayed with the same versions (hyperopt {process.versions['hyperopt']}"

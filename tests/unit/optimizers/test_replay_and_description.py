@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import hyperopt
 import numpy as np
 import pytest
+from hyperopt import hp
+from hyperopt.pyll import stochastic
 
 from bough.definition import Space, parse
 from bough.definition.outline import outline, words
@@ -56,12 +57,9 @@ def space() -> Space:
 def test_the_expression_as_text_is_the_space_that_is_searched() -> None:
     text = description.expression(space())
 
-    again = eval(text, {"hp": hyperopt.hp})
+    again = eval(text, {"hp": hp})
     for seed in range(20):
-        drawn = [
-            hyperopt.pyll.stochastic.sample(one, np.random.default_rng(seed))
-            for one in (again, hyperopt_space(space()))
-        ]
+        drawn = [stochastic.sample(one, np.random.default_rng(seed)) for one in (again, hyperopt_space(space()))]
         assert drawn[0] == drawn[1]
     assert max(len(line) for line in text.splitlines()) <= 110
 
