@@ -54,8 +54,7 @@ def show(space: Row, title: str) -> None:
     drawn: list[Row] = space["samples"]
     if drawn:
         click.echo(f"\n{len(drawn)} samples, seed {space['seed']}:")
-        paths = list(dict.fromkeys(path for one in drawn for path in one))
-        searched = [path for path in paths if path in set(searched_paths(space["tree"]))]
+        searched = [path for path in searched_paths(space["tree"]) if any(path in one for one in drawn)]
         cells = [[wording.number(one.get(path)) for path in searched] for one in drawn]
         tables.show_table([f"{path}#" for path in searched], cells, "")
 
