@@ -179,6 +179,7 @@ DEV = [
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.6",
     "types-PyYAML",
     "types-psutil",

@@ -81,6 +81,7 @@ def test_a_trial_that_its_user_stops_is_aborted_and_counts_as_started(lab: Lab, 
 
     assert lab.machine.bough("job", "stop", first["id"]).code == 0
     assert lab.machine.bough("job", "stop", second["id"], "--now").code == 0
+    wait_for(lambda: states(lab, its_id).get("ABORTED") == 2, what="the end of both")
     (third,) = running(lab, its_id, 1)
     assert lab.machine.bough("job", "stop", third["id"]).code == 0
 
@@ -115,7 +116,7 @@ def test_pause_release_resume_and_extend(lab: Lab, start: Callable[..., str]) ->
     (first,) = running(lab, its_id, 1)
 
     assert lab.machine.bough("optimization", "pause", its_id, "--release", "--json").json()["state"] == "PAUSED"
-    wait_for(lambda: states(lab, its_id) == {"QUEUED": 1}, what="a released trial")
+    wait_for(lambda: states(lab, its_id).get("QUEUED") == 1, 8, what=f"a released trial: {lab.optimization(its_id)}")
     assert lab.machine.bough("optimization", "resume", its_id, "--json").json()["state"] == "RUNNING"
     found = lab.ended(its_id)
 
@@ -179,6 +180,7 @@ def test_limits_of_the_whole_and_chosen_agents_hold(lab: Lab, start: Callable[..
     assert {trial["agent"] for trial in lows + highs} == {"ben"}
     assert max(trial["started_at"] for trial in highs) < sorted(trial["started_at"] for trial in lows)[-1]
     for trials in (lows, one):
+        assert all(trial["started_at"] for trial in trials), trials
         in_order = sorted(trials, key=lambda trial: trial["started_at"])
         assert [trial["number"] for trial in in_order] == list(range(1, len(trials) + 1))
         assert all(a["ended_at"] <= b["started_at"] for a, b in pairwise(in_order))
