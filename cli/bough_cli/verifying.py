@@ -85,11 +85,12 @@ def sentences(verdict: Row) -> list[str]:
         if not total:
             return [f"optimization {name} has no trial with values yet: there is nothing to verify."]
         with_ = ", ".join(f"{what} {version}" for what, version in verdict["replayed"].items())
-        return [f"optimization {name}: the values of all {total} trials came out again, to the last bit ({with_})."]
+        equal = f"optimization {name}: the values of all {total} asks came out again, to the last bit ({with_})."
+        return [equal, *([str(verdict["explanation"])] if verdict["explanation"] else [])]
     return [
         f"optimization {name}: trial {first['trial']} differs: {first['what'].rstrip('.')}.",
         *_parameter(first),
-        f"The {verdict['checked']} trials asked before it are equal, of {total}.",
+        f"{verdict['checked']} of {total} asks were compared before it and are equal.",
         str(verdict["explanation"]),
     ]
 

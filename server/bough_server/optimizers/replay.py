@@ -154,19 +154,24 @@ def _verdict(search: Search, first: dict[str, Any] | None, checked: int, version
         "first": first,
         "recorded": recorded,
         "replayed": dict(versions),
-        "explanation": None if first is None else _explanation(first, recorded, versions),
+        "explanation": _explanation(first, recorded, versions),
     }
 
 
-def _explanation(first: Mapping[str, Any], recorded: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    if not recorded:
-        return "Which versions it was recorded with is not known."
-    bits = " The two differ in their last bits only." if _is_close(first["stored"], first["replayed"]) else ""
+def _explanation(
+    first: Mapping[str, Any] | None, recorded: Mapping[str, str], versions: Mapping[str, str]
+) -> str | None:
     others = [name for name in recorded if name in versions and recorded[name] != versions[name]]
-    if not others:
-        return f"Recorded and replayed with the same versions ({_listed(recorded)}): what is stored was changed.{bits}"
     before, now = (_listed({name: found[name] for name in others}) for found in (recorded, versions))
-    return f"Recorded with {before}, replayed with {now}.{bits}"
+    said = f"Recorded with {before}, replayed with {now}." if others else None
+    if first is None:
+        return said
+    if not recorded:
+        said = "Which versions it was recorded with is not known."
+    elif said is None:
+        said = f"Recorded and replayed with the same versions ({_listed(recorded)}): what is stored was changed."
+    bits = " The two differ in their last bits only." if _is_close(first["stored"], first["replayed"]) else ""
+    return said + bits
 
 
 def _is_close(one: Any, other: Any) -> bool:

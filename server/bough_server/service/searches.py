@@ -28,7 +28,7 @@ def search(tx: Connection, optimization_id: str) -> Search:
         told[job_id] = values
         outcomes.append(Outcome(number, values, loss))
     asked = select(jobs.c.id, jobs.c.number, jobs.c.ask_number, jobs.c.history_seq, jobs.c["values"])
-    mine = (jobs.c.optimization == row["id"]) & jobs.c.ask_number.is_not(None)
+    mine = (jobs.c.optimization == row["id"]) & (jobs.c.ask_number >= 0)  # below 0: values that nobody asked for
     found = tx.execute(asked.where(mine).order_by(jobs.c.ask_number)).all()
     trials = [Trial(number, ask, seen, values, told.get(job_id)) for job_id, number, ask, seen, values in found]
     return Search(row["id"], row["versions"], spaces(tx, row["id"]), trials, outcomes)

@@ -106,6 +106,9 @@ def test_a_parallel_search_that_was_edited_and_restarted_comes_out_again_and_tam
         assert f"Recorded with numpy 1.2, replayed with numpy {process.versions['numpy']}." in said["explanation"]
 
         await tamper(stage, lambda tx: tx.execute(update(jobs).where(mine).values(values=dict(trial.values))))
+        said = await verdict(stage, made, process)
+        assert said["equal"]
+        assert said["explanation"] == f"Recorded with numpy 1.2, replayed with numpy {process.versions['numpy']}."
         told = (history.c.optimization == made) & (history.c.ask_number == 3)
         await tamper(stage, lambda tx: with_another_x(tx, history, told))
         first = (await verdict(stage, made, process))["first"]
