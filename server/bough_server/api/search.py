@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1", tags=["search"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
 Seed = Annotated[int | None, Query(ge=0, lt=2**63)]
-Samples = Annotated[int, Query(ge=0, le=1000)]
+Samples = Annotated[int, Query(ge=0, le=100)]
 
 
 @router.get("/optimizations/{optimization_id}/space")

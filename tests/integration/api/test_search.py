@@ -38,7 +38,7 @@ def test_what_cannot_be_described_or_replayed_is_refused_before_anything_is_sent
     assert fixed.json()["detail"] == "every parameter of the space is fixed: nothing is left to search."
     for path in ("space", "asks", "verify"):
         assert api.call("GET", f"/api/v1/optimizations/zzzz/{path}").status_code == 404
-    assert api.call("GET", "/api/v1/optimizations/zzzz/space?samples=1001").status_code == 422
+    assert api.call("GET", "/api/v1/optimizations/zzzz/space?samples=101").status_code == 422
 
 
 async def news() -> AsyncGenerator[dict[str, Any]]:
