@@ -12,7 +12,7 @@ from bough_cli.wording import Row
 
 @click.group("optimization")
 def command() -> None:
-    """List, show, watch, stop, pause, resume and extend optimizations."""
+    """List, show, watch, steer and verify optimizations."""
 
 
 @command.command("ls")
