@@ -12,17 +12,29 @@ import contextlib
 import logging
 import secrets
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from bough.errors import UsageError
+from bough.errors import Conflict, UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
-from bough_server.service import agents, definitions, export, idempotency, jobs, optimizations, reap, views, why
+from bough_server.optimizers.replay import Search, replay
+from bough_server.service import (
+    agents,
+    definitions,
+    export,
+    idempotency,
+    jobs,
+    optimizations,
+    reap,
+    searches,
+    views,
+    why,
+)
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock, SystemClock
@@ -78,7 +90,7 @@ class Coordinator:
         self._fleet = Fleet(self._clock.monotonic(), config.lease_ttl_s)
         self._bells: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._versioned: set[str] = set()
+        self._verification = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the store and begin.
@@ -270,6 +282,51 @@ class Coordinator:
         optimizations.top_up(tx, row, room, now, self._new_id, changes)
         changes.optimizations.add(optimization_id)
 
+    # -- the search -------------------------------------------------------------------------------------------
+
+    async def space(self, optimization_id: str, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
+        """Show the space of an optimization, with samples: `GET /optimizations/{id}/space`."""
+        row, space = await self.store.read(lambda tx: searches.newest_space(tx, optimization_id))
+        shown = await self._optimizer.describe(space, row["seed"] if seed is None else seed, samples)
+        return {"optimization": row["id"], "version": row["space_version"], **shown}
+
+    async def space_of_definition(self, body: Any, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
+        """Show the space of a definition: `POST /space`."""
+        body = _mapping(body)
+        found = definitions.parse(body.get("definition"))
+        if not found.has_optimization:
+            raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
+        found.fix(optimizations.mapping_of(body, "fixed"))
+        default = found.settings.seed or 0
+        return await self._optimizer.describe(found.space.to_json(), default if seed is None else seed, samples)
+
+    async def stored_search(self, optimization_id: str) -> dict[str, Any]:
+        """Return everything that a replay needs: `GET /optimizations/{id}/asks`."""
+        return await self.store.read(lambda tx: searches.search(tx, optimization_id).to_json())
+
+    async def verify(self, optimization_id: str) -> AsyncGenerator[dict[str, Any]]:
+        """Return what `replay` says of an optimization, from a process of its own: asks of running ones go on.
+
+        Raises:
+            NotFound: There is no such optimization.
+            Conflict: Another one is being verified; each costs a core.
+        """
+        found = await self.store.read(lambda tx: searches.search(tx, optimization_id))
+        if self._verification.locked():
+            raise Conflict("another optimization is being verified.", "Try again when that is over.")
+        return self._replayed(found)
+
+    async def _replayed(self, found: Search) -> AsyncGenerator[dict[str, Any]]:
+        async with self._verification:
+            process = OptimizerProcess()
+            try:
+                yield {"checked": 0, "total": len(found.trials)}
+                async with contextlib.aclosing(replay(found, process)) as news:
+                    async for one in news:
+                        yield one
+            finally:
+                await process.stop()
+
     # -- jobs -------------------------------------------------------------------------------------------------
 
     async def create_job(self, key: Key, body: Any, idempotency_key: str | None = None) -> dict[str, Any]:
@@ -439,15 +496,6 @@ class Coordinator:
 
     def _ask_is_ready(self, optimization_id: str) -> None:
         self._ring_wanting()
-        if self._process is not None and optimization_id not in self._versioned:
-            self._versioned.add(optimization_id)
-            self._background(partial(self._save_versions, optimization_id, dict(self._process.versions)))
-
-    async def _save_versions(self, optimization_id: str, versions: dict[str, str]) -> None:
-        mine = schema.optimizations.c.id == optimization_id
-        await self.store.write(
-            lambda tx: tx.execute(update(schema.optimizations).where(mine).values(versions=versions)).rowcount
-        )
 
     async def _ask_failed(self, optimization_id: str, reason: str) -> None:
         changes = Changes()

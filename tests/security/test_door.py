@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, optimizations
+from bough_server.api import access, agents, events, export, jobs, optimizations, search
 from bough_server.api.security import Allow
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
@@ -37,6 +37,10 @@ MATRIX = {
     ("POST", "/api/v1/optimizations/{optimization_id}/resume"): CHANGERS,
     ("POST", "/api/v1/optimizations/{optimization_id}/extend"): CHANGERS,
     ("GET", "/api/v1/optimizations/{optimization_id}/export"): READERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/space"): READERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/asks"): READERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/verify"): READERS,
+    ("POST", "/api/v1/space"): CHANGERS,
     ("POST", "/api/v1/jobs"): CHANGERS,
     ("GET", "/api/v1/jobs"): READERS,
     ("GET", "/api/v1/jobs/{job_id}"): READERS,
@@ -52,7 +56,7 @@ MATRIX = {
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [module.router for module in (access, optimizations, jobs, agents, export, events)]
+ROUTERS = [module.router for module in (access, optimizations, search, jobs, agents, export, events)]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 

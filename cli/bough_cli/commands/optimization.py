@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bough_cli import following, options, tables, wording
+from bough_cli import following, options, spaces, tables, verifying, wording
 from bough_cli.client import Client
 from bough_cli.commands.optimize import conclude
 from bough_cli.wording import Row
@@ -12,7 +12,7 @@ from bough_cli.wording import Row
 
 @click.group("optimization")
 def command() -> None:
-    """List, show, watch, stop, pause, resume and extend optimizations."""
+    """List, show, watch, steer and verify optimizations."""
 
 
 @command.command("ls")
@@ -45,10 +45,15 @@ def _row(row: Row) -> list[str]:
 @command.command("show")
 @click.argument("optimization")
 @click.option("--trials", default=10, show_default=True, type=click.IntRange(0), help="How many of the best trials.")
+@click.option("--space", is_flag=True, help="Show its search space instead: tree, hyperopt's expression, 10 samples.")
+@click.option("--seed", type=click.IntRange(0), help="Of the samples; default: the optimization's.")
 @options.as_json
 @options.connected
-def show(client: Client, optimization: str, trials: int, as_json: bool) -> None:
-    """Show one optimization and its best trials."""
+def show(client: Client, optimization: str, trials: int, space: bool, seed: int | None, as_json: bool) -> None:
+    """Show one optimization and its best trials, or its search space."""
+    if space:
+        _show_space(client, optimization, seed, as_json)
+        return
     row: Row = client.get(f"/optimizations/{optimization}")
     best = client.pages(f"/optimizations/{row['id']}/trials", trials, sort="kpi", descending=_descending(row))
     if as_json:
@@ -63,6 +68,32 @@ def show(client: Client, optimization: str, trials: int, as_json: bool) -> None:
         columns = ["#", "JOB", "STATE", "REASON", f"{wording.kpi_name(row)}#", "TIME#", "VALUES"]
         cells = [trial_row(trial, searched) for trial in best]
         tables.show_table(columns, cells, "No trial yet.")
+
+
+def _show_space(client: Client, optimization: str, seed: int | None, as_json: bool) -> None:
+    found: Row = client.get(f"/optimizations/{optimization}/space", seed=seed)
+    if as_json:
+        tables.show_json(found)
+    else:
+        spaces.show(found, f"space of optimization {found['optimization']}, version {found['version']}")
+
+
+@command.command("verify")
+@click.argument("optimization")
+@click.option("--here", is_flag=True, help="Replay it on this machine instead of the coordinator's.")
+@options.as_json
+@options.connected
+def verify(client: Client, optimization: str, here: bool, as_json: bool) -> int:
+    """Ask a stored search again, and name the first trial that comes out otherwise."""
+    replay = verifying.here if here else verifying.on_coordinator
+    with verifying.shown_progress(is_silent=as_json) as progress:
+        verdict = replay(client, optimization, progress)
+    if as_json:
+        tables.show_json(verdict)
+    else:
+        for line in verifying.sentences(verdict):
+            click.echo(line)
+    return 0 if verdict["equal"] else 1
 
 
 def _descending(row: Row) -> bool:

@@ -12,7 +12,7 @@ import click
 
 from bough.errors import BoughError, UsageError
 from bough_cli import client as clients
-from bough_cli import following, home, options, source, tables, wording
+from bough_cli import following, home, options, source, spaces, tables, wording
 from bough_cli.client import Client
 from bough_cli.fixing import typed
 from bough_cli.local import Local, ending_with, unless_it_fails
@@ -37,6 +37,7 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--max-time", metavar="TIME", help="Time of a trial: 90s, 10m, 1h30m.")
 @click.option("--seed", type=click.IntRange(0), help="The same seed gives the same points.")
 @click.option("--slots", type=click.IntRange(1), help="How many at a time of an agent started here.")
+@click.option("--dry-run", is_flag=True, help="Show the space that would be searched, and start nothing.")
 @click.option("--detach", is_flag=True, help="Start it, and do not follow it.")
 @click.option("--keep", is_flag=True, help="Keep the coordinator and agent that were started here.")
 @options.as_json
@@ -47,6 +48,9 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
     found = prepare(place, chosen)
     values = typed(found.definition, fixed)
     address = clients.find(chosen["coordinator"], chosen["key"])
+    if chosen["dry_run"]:
+        spaces.show_planned(found.definition, values, address, as_json)
+        return 0
     with ExitStack() as stack:
         local = None
         if address is None:

@@ -11,9 +11,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import bough
 import bough_server
@@ -23,7 +23,11 @@ __all__ = ["Ask", "OptimizerFailed", "OptimizerProcess", "Outcome"]
 
 START_S = 120.0  # importing hyperopt takes 1-3 s, far more on a machine that swaps
 STOP_S = 2.0
+DESCRIBE_S = 60.0
 LINE_LIMIT = 64 * 1024 * 1024
+
+
+Result = TypeVar("Result")
 
 
 class _Died(Exception):
@@ -70,17 +74,40 @@ class OptimizerProcess:
         Raises:
             OptimizerFailed: The optimizer says why it cannot, died twice, or took longer than `timeout_s`.
         """
+        what = f"ask {ask.number} of {ask.optimization}"
+        return await self._tried(lambda: self._answer(ask), timeout_s, ask.algorithm, what)
+
+    async def describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
+        """Return ``{"tree", "hyperopt", "seed", "samples"}`` of a space (`Space.to_json()`).
+
+        That is: `outline` of it, the expression for hyperopt as Python text, and the values that random search would
+        try first with ``seed``.
+
+        Raises:
+            OptimizerFailed: As `ask`.
+        """
+        return await self._tried(lambda: self._describe(space, seed, samples), DESCRIBE_S, "the space", "a space")
+
+    async def _tried(self, work: Callable[[], Awaitable[Result]], timeout_s: float, who: str, what: str) -> Result:
+        """Return what the process answers; once it is started again for that."""
         async with self._lock:
             for _ in range(2):
                 await self._ensure_started()
                 try:
-                    return await asyncio.wait_for(self._answer(ask), timeout_s)
+                    return await asyncio.wait_for(work(), timeout_s)
                 except TimeoutError:
                     await self._end(force=True)
-                    raise OptimizerFailed(f"{ask.algorithm} did not answer within {timeout_s:g} s.") from None
+                    raise OptimizerFailed(f"{who} did not answer within {timeout_s:g} s.") from None
                 except (_Died, ConnectionError):
                     await self._end(force=True)
-        raise OptimizerFailed(f"the optimizer process died twice at ask {ask.number} of {ask.optimization}.")
+        raise OptimizerFailed(f"the optimizer process died twice at {what}.")
+
+    async def _describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
+        reply = await self._exchange({"describe": space, "seed": seed, "samples": samples})
+        if "failed" in reply:
+            raise OptimizerFailed(reply["failed"])
+        description: dict[str, Any] = reply["description"]
+        return description
 
     # -- one ask --
     async def _answer(self, ask: Ask) -> dict[str, Value]:

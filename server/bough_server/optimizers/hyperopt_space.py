@@ -19,55 +19,55 @@ from bough_server.optimizers.base import Value
 Node = Parameter | Group | ChoiceGroup
 
 
-def hyperopt_space(space: Space) -> dict[str, Any]:
-    """Return the space as an expression that `hyperopt.fmin` takes."""
-    return _children(space, space.root)
+def hyperopt_space(space: Space, words: Any = hp) -> dict[str, Any]:
+    """Return the space as an expression that `hyperopt.fmin` takes; `words` may stand for `hp`, to write it down."""
+    return _children(space, space.root, words)
 
 
-def _children(space: Space, group: Group) -> dict[str, Any]:
-    built = {name: _node(space, child) for name, child in group.children.items()}
+def _children(space: Space, group: Group, words: Any) -> dict[str, Any]:
+    built = {name: _node(space, child, words) for name, child in group.children.items()}
     return {name: expression for name, expression in built.items() if expression is not None}
 
 
-def _node(space: Space, node: Node) -> Any:
+def _node(space: Space, node: Node, words: Any) -> Any:
     expression = space.searched.get(node.path)
     if expression is None:
-        return _unsearched(space, node)
+        return _unsearched(space, node, words)
     if expression.options is None:
-        return _number(node.path, expression)
-    branches = [_branch(space, node, option) for option in expression.options]
+        return _number(node.path, expression, words)
+    branches = [_branch(space, node, option, words) for option in expression.options]
     if expression.weights is not None:
-        return hp.pchoice(node.path, list(zip(expression.weights, branches, strict=True)))
-    return hp.choice(node.path, branches)
+        return words.pchoice(node.path, list(zip(expression.weights, branches, strict=True)))
+    return words.choice(node.path, branches)
 
 
-def _unsearched(space: Space, node: Node) -> Any:
+def _unsearched(space: Space, node: Node, words: Any) -> Any:
     """Return the searched part below a node that itself stays as it is; None when there is none."""
     if isinstance(node, Parameter):
         return None
     option = space.fixed.get(node.path, node.default) if node.path else True
-    below = _branch(space, node, option)
+    below = _branch(space, node, option, words)
     return below if isinstance(below, dict) and below else None
 
 
-def _branch(space: Space, node: Node, option: Value) -> Any:
+def _branch(space: Space, node: Node, option: Value, words: Any) -> Any:
     if isinstance(node, ChoiceGroup):
-        return _children(space, node.choices[str(option)])
+        return _children(space, node.choices[str(option)], words)
     if isinstance(node, Group):
-        return _children(space, node) if option else {}
+        return _children(space, node, words) if option else {}
     return option
 
 
-def _number(label: str, expression: Expression) -> Any:
+def _number(label: str, expression: Expression, words: Any) -> Any:
     name, args = expression.name, expression.args
     if name == "range":
         assert expression.count is not None
-        return hp.quniform(label, -0.5, expression.count - 0.5, 1)
+        return words.quniform(label, -0.5, expression.count - 0.5, 1)
     if name == "randint":
-        return hp.randint(label, args["low"], args["high"]) if args["low"] else hp.randint(label, args["high"])
+        return words.randint(label, args["low"], args["high"]) if args["low"] else words.randint(label, args["high"])
     if name in ("loguniform", "qloguniform"):
         args = {**args, "low": math.log(args["low"]), "high": math.log(args["high"])}
-    return getattr(hp, name)(label, *args.values())
+    return getattr(words, name)(label, *args.values())
 
 
 # -- values ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 First line out: ``{"ready": {"hyperopt": "0.3.0", …}}`` or ``{"failed": reason}``. Then for each line in
 ``{"id", "optimization", "algorithm", "space", "keep", "new", "number", "seed", "initial_random"}`` one line out:
 ``{"id", "values"}``, ``{"id", "failed"}``, or ``{"id", "resend": true}`` when the first `keep` outcomes are not here.
-`new` is ``[[number, values, loss], …]``. It ignores SIGINT and ends when stdin ends.
+`new` is ``[[number, values, loss], …]``. ``{"id", "describe": space, "seed", "samples"}`` is answered by
+``{"id", "description"}`` (`description.describe`). It ignores SIGINT and ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Worker:
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the reply to one request; an error in it becomes one line of text."""
+        if "describe" in request:
+            return described(request)
         name = request["optimization"]
         search = self.searches.pop(name, None)
         if request["keep"] == 0:
@@ -72,6 +75,18 @@ class Worker:
         while len(self.searches) > CACHED:
             self.searches.popitem(last=False)
         return {"id": request["id"], "values": values}
+
+
+def described(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reply to a request for the description of a space."""
+    from bough_server.optimizers import description
+
+    try:
+        space = Space.from_json(request["describe"])
+        found = description.describe(space, request["seed"], request["samples"])
+    except Exception as error:  # as for an ask
+        return {"id": request["id"], "failed": one_line(error)}
+    return {"id": request["id"], "description": found}
 
 
 def one_line(error: BaseException) -> str:

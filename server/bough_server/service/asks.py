@@ -11,11 +11,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
 from bough_server.optimizers.client import Ask, OptimizerFailed, Outcome
+from bough_server.service import provenance
 from bough_server.service.states import CREATED, LIVE, RUNNING
 from bough_server.store.database import Database
 from bough_server.store.schema import history, jobs, optimizations, space_versions
@@ -28,8 +30,17 @@ _AHEAD = 4  # answers that need no history may be prepared so far ahead
 class Optimizer(Protocol):
     """What answers: `bough_server.optimizers.client.OptimizerProcess`."""
 
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What the values depend on, by name; known once it has answered."""
+        ...
+
     async def ask(self, ask: Ask) -> dict[str, Any]:
         """Return the values of the next trial; raise `OptimizerFailed`."""
+        ...
+
+    async def describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
+        """Return the space in hyperopt's words and some samples of it; raise `OptimizerFailed`."""
         ...
 
 
@@ -137,6 +148,7 @@ class Asks:
             _log.exception("ask %d of optimization %s", number, optimization_id)
             await self._on_failure(optimization_id, f"{type(error).__name__}: {error}.")
             return
+        await self._note(row, number)
         found = Prepared(number, row["history_seq"], needs_history(row, number), values)
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
@@ -144,6 +156,13 @@ class Asks:
             self.answers += 1
             self._answered.notify_all()
         self.wake(optimization_id)
+
+    async def _note(self, row: Mapping[str, Any], number: int) -> None:
+        """What an answer was made with is on the disk before anyone can take it."""
+        new = provenance.entry(row, number, self._optimizer.versions)
+        entries = provenance.noted(row["versions"], new)
+        if entries != row["versions"]:
+            await self._store.write(partial(provenance.save, optimization_id=row["id"], entries=entries))
 
     def _keep(self, row: Mapping[str, Any]) -> list[Prepared]:
         """Return the answers in stock that may still be taken one after the other; the others are thrown away."""

@@ -76,7 +76,7 @@ def create(
 _NEW: Mapping[str, Any] = {
     "space_version": 1,
     "warnings": [],
-    "versions": {},
+    "versions": [],
     "history_seq": 0,
     "asks": 0,
     "numbers": 0,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,40 @@ def test_an_optimization_is_shown_listed_exported_and_extended(lab: Machine, rep
     extended = lab.bough("optimization", "extend", prefix, "--max-trials", "5")
     assert f"optimization {done['id']} is RUNNING" in extended
     assert "5 of 5 trials" in lab.bough("optimization", "watch", prefix)
+
+
+def test_a_space_is_shown_and_a_search_is_verified(lab: Machine, repository: Repository, tmp_path: Path) -> None:
+    """One stored value is changed behind the coordinator's back: trial, parameter and both values are named."""
+    place = str(repository(FAST))
+    planned = lab.json("optimize", place, "--dry-run")
+    assert lab.json("optimization", "ls") == []
+    done = lab.json("optimize", place)["id"]
+
+    shown = lab.bough("optimization", "show", done[:6], "--space")
+    assert f"space of optimization {done}, version 1" in shown
+    assert re.search(r"── x  number, uniform\(0, 1\), default 0.5\n.*── steps  integer, stays 2\n", shown), shown
+    assert "hyperopt's space:\n{'x': hp.uniform('x', 0, 1)}\n" in shown
+    assert "10 samples, seed 1:" in shown
+    space = lab.json("optimization", "show", done, "--space", "--seed", "1")
+    assert planned == {name: space[name] for name in planned}
+    assert "space of me/slow\n" in Machine(tmp_path / "bare").bough("optimize", place, "--dry-run", "-p", "steps=3")
+    trials = lab.json("job", "ls", "--optimization", done)
+    values = {trial["number"]: trial["values"] for trial in trials}
+    assert space["samples"][:4] == [values[number] for number in sorted(values)], "the samples are random search's"
+    assert "the values of all 4 asks came out again, to the last bit (hyperopt" in lab.bough(
+        "optimization", "verify", done
+    )
+
+    with contextlib.closing(sqlite3.connect(lab.home / "coordinator" / "coordinator.db")) as store, store:
+        changed = {**values[2], "x": 0.25}
+        store.execute('UPDATE jobs SET "values" = ? WHERE optimization = ? AND number = 2', (json.dumps(changed), done))
+    named = f"  x: stored 0.25, replayed {values[2]['x']!r}\n"
+    for where in ([], ["--here"]):
+        said = lab.bough("optimization", "verify", done, *where, code=1)
+        assert f"optimization {done}: trial 2 differs: its ask is answered otherwise now.\n{named}" in said
+        assert "1 of 4 asks were compared before it and are equal.\nRecorded and replayed with the same" in said
+    verdict = json.loads(lab.bough("optimization", "verify", done, "--json", code=1))
+    assert (verdict["equal"], verdict["first"]["trial"], verdict["first"]["stored"]) == (False, 2, 0.25)
 
 
 def test_a_value_that_is_given_is_not_searched(lab: Machine, repository: Repository) -> None:

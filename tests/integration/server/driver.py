@@ -41,10 +41,14 @@ class CountingOptimizer:
 
     def __init__(self) -> None:
         self.asks: list[Ask] = []
+        self.versions: dict[str, str] = {}
 
     async def ask(self, ask: Ask) -> dict[str, Any]:
         self.asks.append(Ask(ask.optimization, ask.algorithm, ask.space, tuple(ask.history), ask.number, ask.seed, 0))
         return {"lr": float(ask.number)}
+
+    async def describe(self, space: Mapping[str, Any], seed: int, samples: int) -> dict[str, Any]:
+        return {"tree": [], "hyperopt": "", "seed": seed, "samples": [{"lr": float(n)} for n in range(samples)]}
 
 
 def definition(**settings: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.integration.server.conftest import Stage
@@ -124,6 +124,8 @@ def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: P
     from bough_server.optimizers.client import OptimizerFailed
 
     class Broken:
+        versions: ClassVar[dict[str, str]] = {}
+
         async def ask(self, ask: object) -> dict[str, Any]:
             raise OptimizerFailed("the space is empty.")
 
