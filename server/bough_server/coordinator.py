@@ -22,6 +22,7 @@ from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
+from bough_server.optimizers.extras import check_installed
 from bough_server.service import agents, definitions, export, idempotency, jobs, optimizations, reap, views, why
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
@@ -191,6 +192,7 @@ class Coordinator:
         require_owner(key, found.model)
         if not found.has_optimization:
             raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
+        check_installed(found.settings.algorithm)
         now, seed, changes = self._clock.now(), secrets.randbelow(2**31), Changes()
 
         def make(tx: Connection) -> str:
