@@ -12,16 +12,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+import optuna  # pyright: ignore[reportMissingImports]
 
 from bough.definition import ChoiceGroup, Expression, Group, Parameter, Space
 from bough_server.optimizers.base import Optimizer, Outcome, Value
 
-Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
-Choose = Callable[[int, int], BaseSampler]  # (number, seed) of an ask → the sampler that answers it
+Choose = Callable[[int, int], optuna.samplers.BaseSampler]  # (number, seed) of an ask → the sampler that answers it
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -33,7 +29,7 @@ class OptunaSearch:
         self._space = space
         self._choose = choose
         self._distributions = {path: distribution_of(expression) for path, expression in space.searched.items()}
-        self._trials: list[FrozenTrial] = []
+        self._trials: list[optuna.trial.FrozenTrial] = []
         self._told = 0  # outcomes of the history that are in self._trials, or could not be
 
     def ask(self, history: Sequence[Outcome], number: int, seed: int) -> dict[str, Value]:
@@ -50,12 +46,16 @@ class OptunaSearch:
         return found
 
     def _tell(self, drawn: dict[str, Any], loss: float | None) -> None:
-        state = TrialState.FAIL if is_failure(loss) else TrialState.COMPLETE
-        distributions = {path: self._distributions[path] for path in drawn}
-        value = None if is_failure(loss) else loss
-        self._trials.append(create_trial(state=state, value=value, params=drawn, distributions=distributions))
+        states = optuna.trial.TrialState
+        told = optuna.trial.create_trial(
+            state=states.FAIL if is_failure(loss) else states.COMPLETE,
+            value=None if is_failure(loss) else loss,
+            params=drawn,
+            distributions={path: self._distributions[path] for path in drawn},
+        )
+        self._trials.append(told)
 
-    def _draw(self, trial: Trial, node: Parameter | Group | ChoiceGroup, found: dict[str, Value]) -> None:
+    def _draw(self, trial: optuna.trial.Trial, node: Parameter | Group | ChoiceGroup, found: dict[str, Value]) -> None:
         """Ask for what is searched in `node` and, once it is known what is active, below it."""
         value = self._space.fixed.get(node.path, node.default)
         if node.path in self._space.searched:
@@ -80,7 +80,7 @@ class CmaEsSearch(OptunaSearch):
         trial = self._study.ask(dict(self._distributions))
         _ = trial.relative_params  # computed now: notes the trial's generation, and updates the state after a whole one
         if is_failure(loss):
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(trial, loss)
         self._trials.append(self._study.get_trials(deepcopy=False)[-1])
@@ -94,22 +94,12 @@ def is_failure(loss: float | None) -> bool:
 # -- the three algorithms -------------------------------------------------------------------------------------
 def make_tpe(space: Space, initial_random: int) -> Optimizer:
     """Return Optuna's TPE over `space`, random while the ask's number is below `initial_random`."""
-
-    def choose(number: int, seed: int) -> BaseSampler:
-        return RandomSampler(seed) if number < initial_random else TPESampler(seed=seed, n_startup_trials=1)
-
-    return OptunaSearch(space, choose)
+    return OptunaSearch(space, after_random(initial_random, tpe_sampler))
 
 
 def make_gp(space: Space, initial_random: int) -> Optimizer:
     """Return Optuna's Gaussian process over `space`, random while the ask's number is below `initial_random`."""
-
-    def choose(number: int, seed: int) -> BaseSampler:
-        if number < initial_random:
-            return RandomSampler(seed)
-        return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
-
-    return OptunaSearch(space, choose)
+    return OptunaSearch(space, after_random(initial_random, gp_sampler))
 
 
 def make_cmaes(space: Space, initial_random: int) -> Optimizer:
@@ -117,32 +107,52 @@ def make_cmaes(space: Space, initial_random: int) -> Optimizer:
     return CmaEsSearch(space)
 
 
-def cmaes_sampler(seed: int) -> BaseSampler:
+def after_random(initial_random: int, sampler: Callable[[int], optuna.samplers.BaseSampler]) -> Choose:
+    """Return the choice of the warm-up: our rule, as for hyperopt's tpe, not the number of complete trials."""
+
+    def choose(number: int, seed: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed) if number < initial_random else sampler(seed)
+
+    return choose
+
+
+def tpe_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Return Optuna's TPE: at random only while no trial is complete."""
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=1)
+
+
+def gp_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Return Optuna's Gaussian process: at random only while no trial is complete."""
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+
+
+def cmaes_sampler(seed: int) -> optuna.samplers.BaseSampler:
     """Return Optuna's CMA-ES: at random until one trial is complete, then in generations."""
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 # -- values ---------------------------------------------------------------------------------------------------
-def distribution_of(expression: Expression) -> Distribution:
+def distribution_of(expression: Expression) -> optuna.distributions.BaseDistribution:
     """Return the distribution that stands for an expression."""
     name, args = expression.name, expression.args
     if expression.options is not None:
-        return CategoricalDistribution(expression.options)
+        return optuna.distributions.CategoricalDistribution(expression.options)
     if name in ("uniform", "loguniform"):
-        return FloatDistribution(args["low"], args["high"], log=name == "loguniform")
+        return optuna.distributions.FloatDistribution(args["low"], args["high"], log=name == "loguniform")
     if name == "quniform":
-        return IntDistribution(round(args["low"] / args["q"]), round(args["high"] / args["q"]))
+        return optuna.distributions.IntDistribution(round(args["low"] / args["q"]), round(args["high"] / args["q"]))
     assert expression.count is not None
     first = 0 if name == "range" else int(args["low"])
-    return IntDistribution(first, first + expression.count - 1)
+    return optuna.distributions.IntDistribution(first, first + expression.count - 1)
 
 
-def suggest(trial: Trial, path: str, distribution: Distribution) -> Any:
+def suggest(trial: optuna.trial.Trial, path: str, distribution: optuna.distributions.BaseDistribution) -> Any:
     """Return what the sampler of the trial's study draws."""
-    if isinstance(distribution, CategoricalDistribution):
+    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
         return trial.suggest_categorical(path, distribution.choices)
-    if isinstance(distribution, IntDistribution):
+    if isinstance(distribution, optuna.distributions.IntDistribution):
         return trial.suggest_int(path, distribution.low, distribution.high)
+    assert isinstance(distribution, optuna.distributions.FloatDistribution)
     return trial.suggest_float(path, distribution.low, distribution.high, log=distribution.log)
 
 
