@@ -239,6 +239,18 @@ def test_what_an_earlier_space_gave_is_used_where_it_still_fits(algorithm: str) 
     assert -1 <= float(values["x"]) <= 1
 
 
+@pytest.mark.parametrize("algorithm", ["optuna-tpe", "optuna-cmaes"])
+def test_a_value_that_lies_a_last_bit_below_its_bound_is_known_all_the_same(algorithm: str) -> None:
+    """Of hyperopt's history: exp(log(low)) is not always low."""
+    space = space_of(algorithm, NUMBERS, LINES)
+    below = math.nextafter(0.001, 0)
+    history = [Outcome(0, space.complete({"y": below}), 1.0), Outcome(1, space.complete({"y": 0.001}), 1.0)]
+
+    values = ALGORITHMS[algorithm](space, 0).ask(history, 2, 7)
+
+    assert values == ALGORITHMS[algorithm](space, 0).ask([history[1]] * 2, 2, 7)
+
+
 def test_a_fixed_group_leaves_its_branch_to_search() -> None:
     space = space_of("optuna-tpe", GROUPS, BRANCHES).fix_all({"o": "a", "d": False})
 
