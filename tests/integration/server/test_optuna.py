@@ -12,14 +12,11 @@ from tests.integration.server.driver import ADMIN, COMMIT, exit_of, happened, jo
 
 from bough.errors import UsageError
 from bough_server.optimizers.client import Ask, OptimizerProcess, Outcome
-from bough_server.optimizers.extras import check_installed, optional_versions
+from bough_server.optimizers.extras import NEEDS, check_installed, optional_versions
 from bough_server.store.schema import history, jobs, space_versions
 
 Play = Callable[..., None]
 TRIALS = 12
-needs_optuna = pytest.mark.skipif(
-    not {"optuna", "cmaes"} <= optional_versions().keys(), reason="the extra optuna is not installed"
-)
 DEFINITION: dict[str, Any] = {
     "model": "me/digits",
     "command": "python train.py",
@@ -32,6 +29,7 @@ DEFINITION: dict[str, Any] = {
 NUMBERS = {"x": "uniform(-3, 3)", "n": "range(1, 9, 2)", "optimizer.sgd.lr": "loguniform(0.0001, 1)"}
 SPACES = {
     "optuna-tpe": {**NUMBERS, "optimizer": "choice", "optimizer.adam.beta": "quniform(0, 1, 0.1)"},
+    "optuna-gp": NUMBERS,
     "optuna-cmaes": NUMBERS,
 }
 
@@ -41,9 +39,12 @@ def loss_of(values: dict[str, Any]) -> float:
     return float("nan") if values["x"] > 2.5 else float(values["x"] ** 2 + abs(values["n"] - 3))
 
 
-@needs_optuna
 @pytest.mark.parametrize("algorithm", SPACES)
 def test_twelve_trials_through_the_worker_process_and_each_ask_again_in_a_new_one(play: Play, algorithm: str) -> None:
+    missing = set(NEEDS[algorithm]) - optional_versions().keys()
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
+
     async def story(stage: Stage) -> None:
         process: OptimizerProcess = stage.optimizer
         settings = {"algorithm": algorithm, "max_trials": TRIALS, "max_parallel": 1, "seed": 4, "initial_random": 4}
@@ -66,7 +67,7 @@ def test_twelve_trials_through_the_worker_process_and_each_ask_again_in_a_new_on
         await process.stop()
         for ask, values in asks:
             assert await process.ask(ask) == values
-        assert {"optuna", "cmaes"} <= process.versions.keys()
+        assert set(NEEDS[algorithm]) <= process.versions.keys()
         await process.stop()
 
     play(story, OptimizerProcess(), claim_wait_s=20.0)
