@@ -168,7 +168,7 @@ SERVER = [
     "alembic>=1.13",
 ]
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
-OPTUNA = ["optuna>=4"]
+OPTUNA = ["optuna>=5,<6", "cmaes>=0.12"]  # the GP sampler also needs torch, a gigabyte: who wants it installs it
 DEV = [
     "build>=1.2",
     "httpx>=0.27",

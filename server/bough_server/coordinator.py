@@ -22,6 +22,7 @@ from bough.errors import Conflict, UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
+from bough_server.optimizers.extras import check_installed
 from bough_server.optimizers.replay import Search, replay
 from bough_server.service import (
     agents,
@@ -203,6 +204,7 @@ class Coordinator:
         require_owner(key, found.model)
         if not found.has_optimization:
             raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
+        check_installed(found.settings.algorithm)
         now, seed, changes = self._clock.now(), secrets.randbelow(2**31), Changes()
 
         def make(tx: Connection) -> str:

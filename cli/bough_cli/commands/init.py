@@ -23,7 +23,7 @@ hyperparameters:            # name: default; the script reads them with job.get_
 {hyperparameters}
 
 optimization:
-  algorithm: tpe            # or random, annealing, grid
+  algorithm: tpe            # or random, annealing, grid, optuna-tpe, optuna-gp, optuna-cmaes
   max_trials: 50
   max_parallel: 2
   space:                    # what is searched; everything else stays at its default

@@ -29,7 +29,7 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--folder", metavar="DIR", help="The model's folder in the repository; also URL#folder.")
 @click.option("--dirty", is_flag=True, help="Send the working tree with its uncommitted changes.")
 @options.parameters
-@click.option("--algorithm", metavar="NAME", help="tpe, random, annealing or grid.")
+@click.option("--algorithm", metavar="NAME", help="tpe, random, annealing, grid or one of optuna-tpe, -gp, -cmaes.")
 @click.option("--max-trials", type=click.IntRange(1), help="How many trials to start.")
 @click.option("--initial-random", type=click.IntRange(0), help="How many of them at random first (tpe).")
 @click.option("--max-parallel", type=click.IntRange(1), help="How many at a time.")

@@ -7,8 +7,9 @@ import re
 import shlex
 
 from bough.definition.grid import check_grid, grid_size
+from bough.definition.optuna_space import check_optuna
 from bough.definition.place import Place, as_mapping, check_keys, did_you_mean, shown
-from bough.definition.settings import Settings, read_names, read_settings
+from bough.definition.settings import OPTUNA, Settings, read_names, read_settings
 from bough.definition.space import Space, read_space
 from bough.definition.tree import Group, fill, read_tree, walk
 from bough.definition.values import ALL, overridden, templates, tidy_templates
@@ -100,6 +101,8 @@ class Definition:
         if self.settings.algorithm == "grid":
             check_grid(self.space, at.down("space"))
             self._end_with_the_grid()
+        if self.settings.algorithm in OPTUNA:
+            check_optuna(self.settings.algorithm, self.space, at.down("space"))
 
     def _end_with_the_grid(self) -> None:
         if self.settings.algorithm == "grid":

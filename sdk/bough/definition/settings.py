@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from bough.definition.place import Place
 
-ALGORITHMS = ("random", "tpe", "annealing", "grid")
+OPTUNA = ("optuna-tpe", "optuna-gp", "optuna-cmaes")  # with the extra of that name
+ALGORITHMS = ("random", "tpe", "annealing", "grid", *OPTUNA)
 KEYS = (
     "algorithm",
     "kpi",

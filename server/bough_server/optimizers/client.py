@@ -38,7 +38,8 @@ class OptimizerProcess:
     """A worker process that answers asks. Start it before use or let the first ask do so; stop it at the end.
 
     Attributes:
-        versions: What the points depend on, by name: hyperopt, numpy, scipy, python. Empty until started.
+        versions: What the points depend on, by name: hyperopt, numpy, scipy, python, and optuna, cmaes and torch where
+            they are installed. Empty until started.
     """
 
     def __init__(self, python: str = sys.executable) -> None:

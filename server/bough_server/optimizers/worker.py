@@ -96,13 +96,16 @@ def one_line(error: BaseException) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that the points drawn depend on."""
+    """Return the versions that the points drawn depend on; of what is optional, where it is installed."""
     import hyperopt
     import numpy
     import scipy
 
+    from bough_server.optimizers.extras import optional_versions
+
     python = ".".join(map(str, sys.version_info[:3]))
-    return {"hyperopt": hyperopt.__version__, "numpy": numpy.__version__, "scipy": scipy.__version__, "python": python}
+    always = {"hyperopt": hyperopt.__version__, "numpy": numpy.__version__, "scipy": scipy.__version__}
+    return {**always, "python": python, **optional_versions()}
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:

@@ -63,7 +63,7 @@ class Prepared:
 
 def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
     """Return whether the answer to that ask depends on what ended before."""
-    if optimization["algorithm"] == "tpe":
+    if optimization["algorithm"] in ("tpe", "optuna-tpe", "optuna-gp"):
         return bool(number >= optimization["initial_random"])
     return optimization["algorithm"] not in ("random", "grid")
 

@@ -17,6 +17,7 @@ import pytest
 
 from bough.definition import parse
 from bough_server.optimizers.client import Ask, OptimizerFailed, OptimizerProcess, Outcome, environment
+from bough_server.optimizers.extras import optional_versions
 from bough_server.optimizers.worker import CACHED
 
 SPACE = parse(
@@ -60,7 +61,7 @@ def test_an_ask_gets_complete_values_and_the_versions_are_known() -> None:
         values = await process.ask(ask([]))
 
         assert set(values) == {"x", "n"}
-        assert set(process.versions) == {"hyperopt", "numpy", "scipy", "python"}
+        assert set(process.versions) == {"hyperopt", "numpy", "scipy", "python", *optional_versions()}
 
     run(body)
 
