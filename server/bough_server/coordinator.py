@@ -22,7 +22,7 @@ from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
-from bough_server.service import agents, definitions, export, idempotency, jobs, optimizations, reap, views, why
+from bough_server.service import agents, definitions, export, given, idempotency, jobs, optimizations, reap, views, why
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock, SystemClock
@@ -195,6 +195,7 @@ class Coordinator:
 
         def make(tx: Connection) -> str:
             known = optimizations.create(tx, found, body, now, key.id, self._new_id, seed)
+            given.warm_start(tx, known, body.get("warm_start"), now)
             self._top_up(tx, known, now, changes)
             return known
 
@@ -248,6 +249,23 @@ class Coordinator:
     async def extend_optimization(self, optimization_id: str, max_trials: int) -> dict[str, Any]:
         """Give it more trials; one that has ended goes on."""
         return await self._steer(lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, changes))
+
+    async def enqueue(
+        self, key: Key, optimization_id: str, body: Any, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Make values set by hand its next trial: `POST /optimizations/{id}/enqueue`. Return that job."""
+        body, changes, now = _mapping(body), Changes(), self._clock.now()
+
+        def make(tx: Connection) -> str:
+            known = given.enqueue(tx, optimization_id, body, now, self._new_id, changes)
+            self._top_up(tx, optimization_id, now, changes)
+            return known
+
+        told = {"optimization": optimization_id, **body}
+        made = await self.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, told, now, make))
+        await self._commit(changes)
+        self._ring_wanting()
+        return await self.job(made)
 
     async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
         changes = Changes()
