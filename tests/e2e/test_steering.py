@@ -214,7 +214,8 @@ def test_jobs_by_hand_have_limits_a_machine_and_no_need_of_a_kpi(lab: Lab, tmp_p
 def test_a_point_set_by_hand_runs_next_and_another_search_builds_on_all_of_it(
     lab: Lab, start: Callable[..., str]
 ) -> None:
-    its_id = start(files(max_trials=3, max_parallel=1), *SHORT)
+    its_id = start(files(max_trials=6, max_parallel=1), *SHORT)
+    assert lab.machine.bough("optimization", "pause", its_id).code == 0
 
     said = lab.machine.bough("optimization", "enqueue", its_id, "-p", "x=0.125")
     assert re.fullmatch(r"trial \d \(job \w+\) is QUEUED: x=0\.125 seconds=0\.3\n", said.out), said
@@ -223,13 +224,18 @@ def test_a_point_set_by_hand_runs_next_and_another_search_builds_on_all_of_it(
         r"warning: trial \d runs, but the optimizer is not told of it: x = 3\.0 is not in uni", outside.out
     )
     wrong = lab.machine.bough("optimization", "enqueue", its_id, "-p", "y=3")
-    assert (wrong.code, "unknown hyperparameter y." in wrong.err) == (2, True)
+    assert (wrong.code, "unknown hyperparameter y." in wrong.err) == (1, True)
     assert lab.machine.bough("optimization", "enqueue", its_id).code == 2
+    assert lab.machine.bough("optimization", "resume", its_id).code == 0
     found = lab.ended(its_id)
 
-    assert (found["state"], found["counts"]) == ("DONE", {"DONE": 3})
+    assert (found["state"], found["counts"]) == ("DONE", {"DONE": 6})
     assert {0.125, 3.0} < {trial["kpi"] for trial in found["trials"]}
     again = start(files(max_trials=1), *SHORT, "--warm-start", its_id)
     assert lab.ended(again)["counts"] == {"DONE": 1}
-    nothing = lab.machine.bough("optimize", str(lab.repositories[-1]), "--warm-start", "nothing")
-    assert (nothing.code, "nothing" in nothing.err) == (1, True)
+    repository = make_repository(lab.place / "built-on-nothing", files(max_trials=1))
+    nothing = lab.machine.bough("optimize", str(repository), "--detach", "--warm-start", "nothing")
+    assert (nothing.code, nothing.err) == (
+        1,
+        "bough: there is no optimization nothing. List them: bough optimization ls.\n",
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
 
 from bough_server.service import definitions, states
 from bough_server.service.asks import Prepared
@@ -131,7 +131,7 @@ class Dispatcher:
                     granted.unprepared.add(job["optimization"])
 
     def _has_room(
-        self, tx: Connection, job: Mapping[str, Any], running: Mapping[str, Mapping[str, Any]], clock: float
+        self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
     ) -> bool:
         """Return whether one more trial may start. One that was given values by hand waits only for those that did."""
         optimization = running[job["optimization"]]

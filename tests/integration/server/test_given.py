@@ -12,9 +12,8 @@ import pytest
 from hyperopt import hp
 from sqlalchemy import Connection, select
 from tests.integration.server.conftest import Stage
-from tests.integration.server.driver import ADMIN, CountingOptimizer, definition, request, run
+from tests.integration.server.driver import ADMIN, COMMIT, CountingOptimizer, definition, request, run
 from tests.integration.server.test_parity import (
-    COMMIT,
     DEFINITION,
     RANDOM,
     SEED,
@@ -43,7 +42,7 @@ def told(stage: Stage, optimization: str) -> list[tuple[int, float, float | None
     return [(row["ask_number"], row["values"]["lr"], row["loss"]) for row in stage.coordinator.store.read_sync(rows)]
 
 
-async def enqueue(stage: Stage, optimization: str, key: str | None = None, **values: Any) -> dict[str, Any]:
+async def enqueue(stage: Stage, optimization: str, values: dict[str, Any], key: str | None = None) -> dict[str, Any]:
     return await stage.coordinator.enqueue(ADMIN, optimization, {"values": values}, key)
 
 
@@ -56,7 +55,7 @@ def test_a_point_set_by_hand_is_the_next_trial_counts_and_is_told_but_draws_no_s
         agent = await stage.agent()
         await agent.deliver(await agent.claim_one(), run(0.5))
 
-        job = await enqueue(stage, its_id, lr="0.25")
+        job = await enqueue(stage, its_id, {"lr": "0.25"})
 
         assert (job["number"], job["state"], job["values"]) == (2, "QUEUED", {"lr": 0.25})
         claim = await agent.claim_one()
@@ -78,7 +77,7 @@ def test_a_point_set_by_hand_waits_for_its_place_and_for_a_pause(play: Play) -> 
         its_id = await stage.optimize(max_trials=4)
         agent = await stage.agent(slots=4)
         first = await agent.claim_one()
-        points = [await enqueue(stage, its_id, lr=lr) for lr in (0.1, 0.2)]
+        points = [await enqueue(stage, its_id, {"lr": lr}) for lr in (0.1, 0.2)]
         assert [point["number"] for point in points] == [2, 3]
 
         assert await agent.claim(3) == [], "max_parallel is 1"
@@ -89,17 +88,17 @@ def test_a_point_set_by_hand_waits_for_its_place_and_for_a_pause(play: Play) -> 
         (claim,) = await agent.claim(3)
         assert claim["job_id"] == points[0]["id"]
 
-        await enqueue(stage, its_id, lr=0.3)
+        await enqueue(stage, its_id, {"lr": 0.3})
         with pytest.raises(
             Conflict, match=r"has started all of its 4 trials\. Give it more: bough optimization extend"
         ):
-            await enqueue(stage, its_id, lr=0.4)
+            await enqueue(stage, its_id, {"lr": 0.4})
         await stage.coordinator.stop_optimization(its_id)
         await agent.deliver(claim, run(0.5))
         shown = await stage.coordinator.optimization(its_id)
         assert (shown["state"], shown["counts"]) == ("STOPPED", {"DONE": 2, "ABORTED": 2})
         with pytest.raises(Conflict, match=r"is STOPPED and takes no points\. Start a new one\."):
-            await enqueue(stage, its_id, lr=0.4)
+            await enqueue(stage, its_id, {"lr": 0.4})
         assert stage.coordinator.store.read_sync(check.violations) == []
 
     play(story)
@@ -110,7 +109,7 @@ def test_a_point_outside_the_space_runs_but_the_optimizer_is_not_told(play: Play
         its_id = await stage.optimize(max_trials=2)
         agent = await stage.agent()
 
-        await enqueue(stage, its_id, lr=7)
+        await enqueue(stage, its_id, {"lr": 7})
 
         claim = await agent.claim_one()
         assert claim["values"] == {"lr": 7}
@@ -138,22 +137,22 @@ def test_values_are_completed_by_what_is_fixed_and_refused_by_name(play: Play) -
         made = await stage.coordinator.create_optimization(ADMIN, {**body, "fixed": {"steps": 3}})
         put = partial(enqueue, stage, made["id"])
 
-        assert (await put(optimizer="adam"))["values"] == {
+        assert (await put({"optimizer": "adam"}))["values"] == {
             "lr": 0.1,
             "steps": 3,
             "optimizer": "adam",
             "optimizer.adam.beta": 1,
         }
-        await put(steps=4)
+        await put({"steps": 4})
 
         with pytest.raises(UsageError, match=r"unknown hyperparameter lrr\. .*lr"):
-            await put(lrr=1)
+            await put({"lrr": 1})
         with pytest.raises(UsageError, match=r"parameter lr: fast is not a number\."):
-            await put(lr="fast")
+            await put({"lr": "fast"})
         with pytest.raises(UsageError, match=r"optimizer is sgd\. Add optimizer=adam"):
-            await put(**{"optimizer.adam.beta": 2})
+            await put({"optimizer.adam.beta": 2})
         with pytest.raises(UsageError, match=r"there are no values\."):
-            await put()
+            await put({})
         warnings = (await stage.coordinator.optimization(made["id"]))["warnings"]
         assert warnings == ["trial 2 runs, but the optimizer is not told of it: steps is not searched, and always 3."]
 
@@ -164,14 +163,14 @@ def test_a_point_sent_twice_is_queued_once(play: Play) -> None:
     async def story(stage: Stage) -> None:
         its_id = await stage.optimize(max_trials=5)
 
-        first = await enqueue(stage, its_id, "key", lr=0.1)
+        first = await enqueue(stage, its_id, {"lr": 0.1}, "key")
 
-        assert (await enqueue(stage, its_id, "key", lr=0.1))["id"] == first["id"]
+        assert (await enqueue(stage, its_id, {"lr": 0.1}, "key"))["id"] == first["id"]
         with pytest.raises(Conflict, match=r"Idempotency-Key key came before with another request\."):
-            await enqueue(stage, its_id, "key", lr=0.2)
+            await enqueue(stage, its_id, {"lr": 0.2}, "key")
         other = await stage.optimize(max_trials=5)
         with pytest.raises(Conflict, match=r"Idempotency-Key key came before with another request\."):
-            await enqueue(stage, other, "key", lr=0.1)
+            await enqueue(stage, other, {"lr": 0.1}, "key")
 
     play(story)
 
@@ -239,7 +238,7 @@ def test_what_cannot_be_built_on_is_said(play: Play) -> None:
 # -- the very points that hyperopt would draw -----------------------------------------------------------------
 
 HAND = {"x": -0.5, "optimizer": "adam", "optimizer.adam.beta": 0.3}
-BEFORE, AFTER = 10, 8
+BEFORE, AFTER = 32, 6  # tpe lets what is older than 25 trials weigh less
 
 
 def objective(found: dict[str, Any]) -> dict[str, Any]:
@@ -274,8 +273,9 @@ def drawn(trials: hyperopt.Trials) -> list[dict[str, float]]:
 
 
 async def optimize(stage: Stage, space: dict[str, str] | None = None, **more: Any) -> str:
-    settings = {**DEFINITION["optimization"], "max_trials": BEFORE + AFTER + 1}  # type: ignore[dict-item]
-    settings |= {"space": space} if space else {}
+    settings: dict[str, Any] = {**DEFINITION["optimization"], "max_trials": BEFORE + AFTER + 1}  # type: ignore[dict-item]
+    if space is not None:
+        settings["space"] = space
     body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
     made = await stage.coordinator.create_optimization(ADMIN, {**body, **more})
     return str(made["id"])
@@ -286,7 +286,7 @@ def test_after_a_point_set_by_hand_the_asks_are_those_of_fmin_that_knows_it(play
         its_id = await optimize(stage)
         agent = await stage.agent()
         seen = [await one_trial(stage, agent) for _ in range(BEFORE)]
-        await enqueue(stage, its_id, **HAND)
+        await enqueue(stage, its_id, HAND)
         seen += [await one_trial(stage, agent) for _ in range(AFTER + 1)]
 
         rng, trials = np.random.default_rng(SEED), hyperopt.Trials()
@@ -303,7 +303,8 @@ def test_after_a_point_set_by_hand_the_asks_are_those_of_fmin_that_knows_it(play
 
 def test_after_a_warm_start_the_asks_are_those_of_fmin_that_knows_the_earlier_trials(play: Play) -> None:
     """The new space is narrower and has its choices in another order: mapped by value, and filtered."""
-    space = {**DEFINITION["optimization"]["space"], "x": "uniform(-2, 2)", "optimizer": "choice(adam, sgd)"}  # type: ignore[index]
+    space: dict[str, str] = dict(DEFINITION["optimization"]["space"])  # type: ignore[index]
+    space |= {"x": "uniform(-2, 2)", "optimizer": "choice(adam, sgd)"}
     theirs = {
         "x": hp.uniform("x", -2, 2),
         "optimizer": hp.choice(
