@@ -30,6 +30,7 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.fleet import Fleet, Presence
 from bough_server.service.identity import Key, require_owner
 from bough_server.service.news import News
+from bough_server.service.pruning import Pruner
 from bough_server.service.sync import Message, Outcome, read_header, save_heartbeat, slices
 from bough_server.store import reads, schema
 from bough_server.store.database import Database
@@ -79,6 +80,7 @@ class Coordinator:
         self._bells: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._versioned: set[str] = set()
+        self._pruner = Pruner()
 
     async def start(self) -> None:
         """Open the store and begin.
@@ -147,7 +149,7 @@ class Coordinator:
         answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = self._clock.now(), self._clock.monotonic(), self.config.max_lost
-        message = Message(row, told, parts, now, clock, self._dispatcher, most)
+        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
         outcome = await self.store.write(message.handle)
         self._fleet.renew(outcome.accepted, message.clock)
         await self._commit(outcome.changes)

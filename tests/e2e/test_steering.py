@@ -239,3 +239,35 @@ def test_a_point_set_by_hand_runs_next_and_another_search_builds_on_all_of_it(
         1,
         "bough: there is no optimization nothing. List them: bough optimization ls.\n",
     )
+
+
+# Trials are long, the better ones short: without pruning the third would take a minute.
+FALLS_BEHIND = """\
+import time, bough
+job = bough.start_job()
+x = job.get_parameter("x")
+kpi = job.create_channel("loss", kpi=True, max_optimization=False)
+end = time.monotonic() + (0.3 if x < 0.5 else 60)
+epoch = 0
+try:
+    while time.monotonic() < end:
+        epoch += 1
+        kpi.send(epoch, x)
+        time.sleep(0.02)
+except KeyboardInterrupt:
+    job.set_info("asked to stop", job.should_stop())
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_trial_that_falls_behind_is_pruned_and_keeps_its_kpi(lab: Lab, start: Callable[..., str]) -> None:
+    what = files(FALLS_BEHIND, max_trials=3, max_parallel=1, pruning="{median: {min_trials: 2}}")
+    text = what["bough.yml"].replace("algorithm: random", "algorithm: grid")
+    its_id = start({**what, "bough.yml": text.replace("uniform(0, 1)", "range(0.2, 0.6, 0.2)")})
+
+    found = lab.ended(its_id)
+
+    ended = [(trial["kpi"], trial["state"], trial["end_reason"]) for trial in found["trials"]]
+    assert ended == [(0.2, "DONE", "finished"), (0.4, "DONE", "finished"), (0.6, "DONE", "pruned")]
+    assert found["trials"][2]["duration_s"] < 30
+    assert lab.job(found["trials"][2]["id"])["infos"] == {"asked to stop": True}
