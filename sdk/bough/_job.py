@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from contextlib import suppress
 
 from bough import _layout, _numbers
 from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
@@ -18,7 +16,10 @@ from bough.errors import UsageError
 
 TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
 if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
+else:
+    import _signal as signal  # what is needed of it: the module itself loads enum
 
 _current: Job | None = None
 
@@ -62,7 +63,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 def _restore_interrupt() -> None:
     """A shell starts background programs with SIGINT ignored: then no limit could stop this one."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         return
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -317,8 +318,10 @@ def _exit(code: int, force_exit: bool) -> SystemExit:
 
 def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed or broken: the process ends all the same
+        try:  # noqa: SIM105  (importing contextlib costs more than this says)
             stream.flush()
+        except Exception:  # closed or broken: the process ends all the same
+            pass
     os._exit(code)
 
 

@@ -13,15 +13,20 @@ Promises:
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from _thread import RLock
-from collections import deque
 from time import time
 
 from bough import _numbers
+from bough._json import loads
 from bough.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+else:
+    from _collections import deque  # without the rest of collections
 
 MAX_LINE = 65536  # bytes, newline included
 MAX_WAITING = 8 << 20  # bytes of lines that wait in memory while the file cannot be written
@@ -258,7 +263,7 @@ def _format(kind: str, n: int, rest: str) -> bytes:
 def _number_of(line: bytes) -> int:
     """Return the number of a line, -1 when it is torn."""
     try:
-        return int(json.loads(line.decode("ascii"))[1])
+        return int(loads(line.decode("ascii"))[1])
     except (ValueError, IndexError, TypeError):
         return -1
 

@@ -8,11 +8,16 @@ itself. The cause is written down before anybody is signalled.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from _thread import allocate_lock
 
 from bough import _layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # what is needed of it: the module itself loads enum
 
 POLL_S = 0.005
 SIGNAL_WAIT_S = 1.0  # from control/stop to the signal; afterwards the user's handler only printed

@@ -6,9 +6,9 @@ not finite becomes "nan", "inf" or "-inf"; the text is ASCII and holds no lone s
 
 from __future__ import annotations
 
-import json
-import operator
+from _operator import index  # as operator.index, without the rest of that module
 
+from bough._json import quoted
 from bough.errors import UsageError
 
 INT_END = 1 << 63  # beyond a signed 64-bit integer a number is written as a float: no store keeps more
@@ -56,7 +56,7 @@ def _whole(value: object) -> int | None:
     if isinstance(value, int):
         return int(value)
     try:
-        return operator.index(value)  # type: ignore[arg-type]
+        return index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
 
@@ -81,13 +81,13 @@ def _short(value: object) -> str:
 def text(value: object) -> str:
     """Return `value` as a JSON string of at most `MAX_TEXT` bytes; what is cut off is marked."""
     plain_text = _whole_characters(str(value))
-    written = json.dumps(plain_text)
+    written = quoted(plain_text)
     if len(written) <= MAX_TEXT:
         return written
     while len(written) > MAX_TEXT - 100:
         plain_text = plain_text[: int(len(plain_text) * (MAX_TEXT - 200) / len(written))]
-        written = json.dumps(_whole_characters(plain_text))
-    return json.dumps(_whole_characters(plain_text) + CUT_MARK)
+        written = quoted(_whole_characters(plain_text))
+    return quoted(_whole_characters(plain_text) + CUT_MARK)
 
 
 def _whole_characters(value: str) -> str:
@@ -101,28 +101,27 @@ def _whole_characters(value: str) -> str:
 
 def any_value(value: object) -> str:
     """Return any value as JSON; what JSON cannot say becomes the nearest it can: a number, a list, its text."""
-    return json.dumps(_plain(value, 0), separators=(",", ":"))
+    return _written(value, 0)
 
 
-def _plain(value: object, depth: int) -> object:
-    if value is None or isinstance(value, bool):
-        return value
+def _written(value: object, depth: int) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
-        return _whole_characters(value)
+        return quoted(_whole_characters(value))
     if depth > MAX_DEPTH:
-        return _whole_characters(str(value))
+        return quoted(_whole_characters(str(value)))
     if isinstance(value, dict):
-        return {_whole_characters(str(key)): _plain(inner, depth + 1) for key, inner in value.items()}
+        named = {_whole_characters(str(key)): inner for key, inner in value.items()}
+        return "{" + ",".join([quoted(key) + ":" + _written(inner, depth + 1) for key, inner in named.items()]) + "}"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(inner, depth + 1) for inner in value]
+        return "[" + ",".join([_written(inner, depth + 1) for inner in value]) + "]"
     tolist = getattr(value, "tolist", None)
     if callable(tolist):
-        return _plain(tolist(), depth + 1)
-    return _plain_scalar(value)
-
-
-def _plain_scalar(value: object) -> object:
+        return _written(tolist(), depth + 1)
     try:
-        return json.loads(number(value, "value"))
+        return number(value, "value")
     except UsageError:
-        return _whole_characters(str(value))
+        return quoted(_whole_characters(str(value)))

@@ -6,11 +6,12 @@ that cannot be written costs the journal, never the run.
 
 from __future__ import annotations
 
-import json
 import os
 
 from bough import _layout
 from bough._journal import rank, say
+from bough._json import loads
+from bough._numbers import any_value
 from bough.errors import UsageError
 
 FOLDER = ".bough"
@@ -87,7 +88,7 @@ def _make(base: str, folder: str, facts: dict[str, object]) -> str | None:
     try:
         os.makedirs(os.path.join(folder, _layout.JOURNALS), mode=0o700)
         _write(os.path.join(base, ".gitignore"), "*\n")
-        _write(os.path.join(folder, _layout.JOB), json.dumps(facts, indent=1) + "\n")
+        _write(os.path.join(folder, _layout.JOB), any_value(facts) + "\n")
     except OSError as error:
         say(folder + " cannot be made (" + str(error.strerror) + "): this run is not recorded.")
         return None
@@ -113,7 +114,7 @@ def read_job(attempt_dir: str) -> dict[str, object]:
     path = os.path.join(attempt_dir, _layout.JOB)
     try:
         with open(path, encoding="utf-8") as file:
-            facts = json.load(file)
+            facts = loads(file.read())
     except (OSError, ValueError) as error:
         raise UsageError(
             "The job's file " + path + " cannot be read: " + str(error) + ".",

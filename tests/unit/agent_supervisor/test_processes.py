@@ -164,14 +164,14 @@ def test_without_pidfd_the_start_is_compared_before_each_signal(child: subproces
     assert child.wait() == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid(), 1 << 22])
+@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid(), 1 << 22], ids=["-1", "0", "1", "self", "none"])
 def test_init_groups_the_caller_and_nobody_get_no_signal(pid: int) -> None:
     process = processes.Process(pid, 1, 1, 1, processes.start_ticks(pid) or 0, True)
 
     assert not processes.send(process, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("leader", [-1, 0, 1, os.getpid(), os.getpgrp()])
+@pytest.mark.parametrize("leader", [-1, 0, 1, os.getpid(), os.getpgrp()], ids=["-1", "0", "1", "self", "group"])
 def test_no_group_but_a_childs_gets_a_signal(leader: int) -> None:
     before = signal.signal(signal.SIGUSR1, lambda *_: pytest.fail("the signal came to the caller"))
     try:
