@@ -1,4 +1,7 @@
-"""What people do to optimizations and jobs while they run: stop, pause, resume, extend; and jobs started by hand."""
+"""What is done to optimizations and jobs while they run: stop, pause, resume, extend, points set by hand, pruning.
+
+And jobs started by hand.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from bough.definition import Space
+from bough.definition.values import as_text
 from bough.errors import Conflict, UsageError
 from bough_server.service import optimizations as lifecycle
 from bough_server.service import states
@@ -71,7 +72,7 @@ def _outside(space: Space, values: Mapping[str, Any]) -> str | None:
     usual = space.complete(searched)
     for path, value in values.items():
         if usual.get(path) != value:
-            return f"{path} is not searched, and always {usual.get(path)}"
+            return f"{path} is not searched, and always {as_text(usual[path]) if path in usual else 'left out'}"
     return space.misfit(values)
 
 

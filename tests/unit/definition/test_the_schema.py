@@ -68,7 +68,7 @@ BAD: list[dict[str, Any]] = [
             {"kpi": {"reduce": "mean"}},
             {"pruning": "mean"},
             {"pruning": {"median": {"min_trials": 0}}},
-            {"pruning": {}},
+            {"pruning": 1},
         )
     ),
 ]
