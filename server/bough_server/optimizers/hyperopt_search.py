@@ -31,13 +31,14 @@ class HyperoptSearch:
         self._domain = Domain(None, hyperopt_space(space))
         self._trials = Trials()
         self._told = 0  # outcomes of the history that are in self._trials, or could not be
-        self._unasked = 0  # of these, how many nobody had asked for
+        self._unasked = 0  # of those that are, how many nobody had asked for
 
     def ask(self, history: Sequence[Outcome], number: int, seed: int) -> dict[str, Value]:
         """Return the values hyperopt suggests for ask `number`; see `Optimizer`."""
         self._tell(history[self._told :])
+        # As fmin numbers it. Annealing adds this to the seed; ids of documents are only compared.
         suggest = self._choose(number, len(self._trials))
-        (document,) = suggest([number * _BETWEEN], self._domain, self._trials, seed)
+        (document,) = suggest([number + self._unasked], self._domain, self._trials, seed)
         return found_in(self._space, document["misc"]["vals"])
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
@@ -48,10 +49,10 @@ class HyperoptSearch:
         self._told += len(outcomes)
 
     def _document(self, outcome: Outcome) -> dict[str, Any] | None:
-        tid = self._tid(outcome.number)
         vals = drawn_in(self._space, outcome.values)
         if vals is None:
             return None
+        tid = self._tid(outcome.number)
         idxs = {label: [tid] if drawn else [] for label, drawn in vals.items()}
         return {
             "state": JOB_STATE_DONE,

@@ -18,6 +18,7 @@ from tests.integration.server.test_parity import (
     RANDOM,
     SEED,
     SPACE,
+    SUGGEST,
     end,
     loss_of,
     one_trial,
@@ -261,8 +262,11 @@ def insert(trials: hyperopt.Trials, vals: dict[str, float], loss: float | None) 
     trials.refresh()
 
 
-def fmin(trials: hyperopt.Trials, n: int, rng: np.random.Generator, known: int, space: Any = None) -> None:
-    suggest = partial(hyperopt.tpe.suggest, n_startup_jobs=RANDOM + known)
+def fmin(
+    algorithm: str, trials: hyperopt.Trials, n: int, rng: np.random.Generator, known: int, space: Any = None
+) -> None:
+    tpe = partial(hyperopt.tpe.suggest, n_startup_jobs=RANDOM + known)
+    suggest = tpe if algorithm == "tpe" else SUGGEST[algorithm]
     hyperopt.fmin(
         objective, space or SPACE, suggest, n, trials=trials, rstate=rng, show_progressbar=False, verbose=False
     )
@@ -272,8 +276,9 @@ def drawn(trials: hyperopt.Trials) -> list[dict[str, float]]:
     return [{name: found[0] for name, found in doc["misc"]["vals"].items() if found} for doc in trials.trials]
 
 
-async def optimize(stage: Stage, space: dict[str, str] | None = None, **more: Any) -> str:
+async def optimize(stage: Stage, algorithm: str, space: dict[str, str] | None = None, **more: Any) -> str:
     settings: dict[str, Any] = {**DEFINITION["optimization"], "max_trials": BEFORE + AFTER + 1}  # type: ignore[dict-item]
+    settings["algorithm"] = algorithm
     if space is not None:
         settings["space"] = space
     body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
@@ -281,19 +286,20 @@ async def optimize(stage: Stage, space: dict[str, str] | None = None, **more: An
     return str(made["id"])
 
 
-def test_after_a_point_set_by_hand_the_asks_are_those_of_fmin_that_knows_it(play: Play) -> None:
+@pytest.mark.parametrize("algorithm", ["tpe", "annealing"])
+def test_after_a_point_set_by_hand_the_asks_are_those_of_fmin_that_knows_it(play: Play, algorithm: str) -> None:
     async def story(stage: Stage) -> None:
-        its_id = await optimize(stage)
+        its_id = await optimize(stage, algorithm)
         agent = await stage.agent()
         seen = [await one_trial(stage, agent) for _ in range(BEFORE)]
         await enqueue(stage, its_id, HAND)
         seen += [await one_trial(stage, agent) for _ in range(AFTER + 1)]
 
         rng, trials = np.random.default_rng(SEED), hyperopt.Trials()
-        fmin(trials, BEFORE, rng, 0)
+        fmin(algorithm, trials, BEFORE, rng, 0)
         by_hand = same_form(HAND)
         insert(trials, by_hand, loss_of(by_hand["x"], None, by_hand["optimizer.adam.beta"]))
-        fmin(trials, BEFORE + 1 + AFTER, rng, 0)
+        fmin(algorithm, trials, BEFORE + 1 + AFTER, rng, 0)
         assert seen[BEFORE] == HAND
         assert [same_form(values) for values in seen] == [pytest.approx(point, rel=1e-12) for point in drawn(trials)]
         await stage.optimizer.stop()
@@ -301,12 +307,15 @@ def test_after_a_point_set_by_hand_the_asks_are_those_of_fmin_that_knows_it(play
     play(story, OptimizerProcess(), claim_wait_s=20.0)
 
 
-def test_after_a_warm_start_the_asks_are_those_of_fmin_that_knows_the_earlier_trials(play: Play) -> None:
+@pytest.mark.parametrize("algorithm", ["tpe", "annealing"])
+def test_after_a_warm_start_the_asks_are_those_of_fmin_that_knows_the_earlier_trials(
+    play: Play, algorithm: str
+) -> None:
     """The new space is narrower and has its choices in another order: mapped by value, and filtered."""
     space: dict[str, str] = dict(DEFINITION["optimization"]["space"])  # type: ignore[index]
-    space |= {"x": "uniform(-2, 2)", "optimizer": "choice(adam, sgd)"}
+    space |= {"x": "uniform(-1, 1)", "optimizer": "choice(adam, sgd)"}
     theirs = {
-        "x": hp.uniform("x", -2, 2),
+        "x": hp.uniform("x", -1, 1),
         "optimizer": hp.choice(
             "optimizer",
             [
@@ -317,25 +326,25 @@ def test_after_a_warm_start_the_asks_are_those_of_fmin_that_knows_the_earlier_tr
     }
 
     async def story(stage: Stage) -> None:
-        earlier = await optimize(stage)
+        earlier = await optimize(stage, algorithm)
         agent = await stage.agent()
         before = [await one_trial(stage, agent) for _ in range(BEFORE)]
         await stage.coordinator.stop_optimization(earlier)
-        await optimize(stage, space, warm_start=earlier)
+        await optimize(stage, algorithm, space, warm_start=earlier)
         seen = []
         for _ in range(RANDOM + AFTER):
             (claim,) = await agent.claim()
             seen.append(await end(agent, claim))
 
         rng, trials = np.random.default_rng(SEED), hyperopt.Trials()
-        fitting = [values for values in before if abs(values["x"]) <= 2]
+        fitting = [values for values in before if abs(values["x"]) <= 1]
         for values in fitting:
             mapped = {**values, "optimizer": ["adam", "sgd"].index(values["optimizer"])}
             insert(
                 trials, mapped, loss_of(values["x"], mapped.get("optimizer.sgd.lr"), mapped.get("optimizer.adam.beta"))
             )
         known = len(fitting)
-        fmin(trials, known + RANDOM + AFTER, rng, known, theirs)
+        fmin(algorithm, trials, known + RANDOM + AFTER, rng, known, theirs)
         assert 0 < known < BEFORE
         ours = [{**values, "optimizer": ["adam", "sgd"].index(values["optimizer"])} for values in seen]
         assert ours == [pytest.approx(point, rel=1e-12) for point in drawn(trials)[known:]]
