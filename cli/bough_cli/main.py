@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run one job with chosen values and see what it reports."),
     "up": ("up", "Coordinator, agent and page on this machine, until Ctrl-C."),
     "init": ("init", "Write a first bough.yml."),
-    "optimization": ("optimization", "List, show, watch, stop, pause, resume and extend optimizations; set points by hand."),
+    "optimization": ("optimization", "Show, watch, stop, pause, resume, extend optimizations; set points by hand."),
     "job": ("job", "List, show, watch and stop jobs, and read their logs."),
     "export": ("export", "Every trial, or every point, as CSV or JSON lines."),
     "doctor": ("doctor", "What is wrong with this set-up, and why nothing is running."),

@@ -12,7 +12,7 @@ from bough_cli.wording import Row
 
 @click.group("optimization")
 def command() -> None:
-    """List, show, watch, stop, pause, resume and extend optimizations; set points by hand."""
+    """Show, watch, stop, pause, resume, extend optimizations; set points by hand."""
 
 
 @command.command("ls")
