@@ -28,6 +28,7 @@ from bough_server.service import (
     agents,
     definitions,
     export,
+    given,
     idempotency,
     jobs,
     optimizations,
@@ -43,6 +44,7 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.fleet import Fleet, Presence
 from bough_server.service.identity import Key, require_owner
 from bough_server.service.news import News
+from bough_server.service.pruning import Pruner
 from bough_server.service.sync import Message, Outcome, read_header, save_heartbeat, slices
 from bough_server.store import reads, schema
 from bough_server.store.database import Database
@@ -92,6 +94,7 @@ class Coordinator:
         self._bells: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._verification = asyncio.Lock()
+        self._pruner = Pruner()
 
     async def start(self) -> None:
         """Open the store and begin.
@@ -160,7 +163,7 @@ class Coordinator:
         answers = self._asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = self._clock.now(), self._clock.monotonic(), self.config.max_lost
-        message = Message(row, told, parts, now, clock, self._dispatcher, most)
+        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
         outcome = await self.store.write(message.handle)
         self._fleet.renew(outcome.accepted, message.clock)
         await self._commit(outcome.changes)
@@ -209,6 +212,7 @@ class Coordinator:
 
         def make(tx: Connection) -> str:
             known = optimizations.create(tx, found, body, now, key.id, self._new_id, seed)
+            given.warm_start(tx, known, body.get("warm_start"), now)
             self._top_up(tx, known, now, changes)
             return known
 
@@ -262,6 +266,23 @@ class Coordinator:
     async def extend_optimization(self, optimization_id: str, max_trials: int) -> dict[str, Any]:
         """Give it more trials; one that has ended goes on."""
         return await self._steer(lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, changes))
+
+    async def enqueue(
+        self, key: Key, optimization_id: str, body: Any, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Make values set by hand its next trial: `POST /optimizations/{id}/enqueue`. Return that job."""
+        body, changes, now = _mapping(body), Changes(), self._clock.now()
+
+        def make(tx: Connection) -> str:
+            known = given.enqueue(tx, optimization_id, body, now, self._new_id, changes)
+            self._top_up(tx, optimization_id, now, changes)
+            return known
+
+        told = {"optimization": optimization_id, **body}
+        made = await self.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, told, now, make))
+        await self._commit(changes)
+        self._ring_wanting()
+        return await self.job(made)
 
     async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
         changes = Changes()

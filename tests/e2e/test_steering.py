@@ -1,4 +1,7 @@
-"""What people do to optimizations and jobs while they run: stop, pause, resume, extend; and jobs started by hand."""
+"""What is done to optimizations and jobs while they run: stop, pause, resume, extend, points set by hand, pruning.
+
+And jobs started by hand.
+"""
 
 from __future__ import annotations
 
@@ -208,3 +211,66 @@ def test_jobs_by_hand_have_limits_a_machine_and_no_need_of_a_kpi(lab: Lab, tmp_p
     nobody = lab.machine.bough("run", path, "--dirty", "--on", "zoe")
     assert nobody.code == 1
     assert re.search(r"there is no agent zoe\. There are: ann, ben\.", nobody.err)
+
+
+@pytest.mark.timeout(60)
+def test_a_point_set_by_hand_runs_next_and_another_search_builds_on_all_of_it(
+    lab: Lab, start: Callable[..., str]
+) -> None:
+    its_id = start(files(max_trials=6, max_parallel=1), *SHORT)
+    assert lab.machine.bough("optimization", "pause", its_id).code == 0
+
+    said = lab.machine.bough("optimization", "enqueue", its_id, "-p", "x=0.125")
+    assert re.fullmatch(r"trial \d \(job \w+\) is QUEUED: x=0\.125 seconds=0\.3\n", said.out), said
+    outside = lab.machine.bough("optimization", "enqueue", its_id, "-p", "x=3")
+    assert re.search(
+        r"warning: trial \d runs, but the optimizer is not told of it: x = 3\.0 is not in uni", outside.out
+    )
+    wrong = lab.machine.bough("optimization", "enqueue", its_id, "-p", "y=3")
+    assert (wrong.code, "unknown hyperparameter y." in wrong.err) == (1, True)
+    assert lab.machine.bough("optimization", "enqueue", its_id).code == 2
+    assert lab.machine.bough("optimization", "resume", its_id).code == 0
+    found = lab.ended(its_id)
+
+    assert (found["state"], found["counts"]) == ("DONE", {"DONE": 6})
+    assert {0.125, 3.0} < {trial["kpi"] for trial in found["trials"]}
+    again = start(files(max_trials=1), *SHORT, "--warm-start", its_id)
+    assert lab.ended(again)["counts"] == {"DONE": 1}
+    repository = make_repository(lab.place / "built-on-nothing", files(max_trials=1))
+    nothing = lab.machine.bough("optimize", str(repository), "--detach", "--warm-start", "nothing")
+    assert (nothing.code, nothing.err) == (
+        1,
+        "bough: there is no optimization nothing. List them: bough optimization ls.\n",
+    )
+
+
+# Trials are long, the better ones short: without pruning the third would take a minute.
+FALLS_BEHIND = """\
+import time, bough
+job = bough.start_job()
+x = job.get_parameter("x")
+kpi = job.create_channel("loss", kpi=True, max_optimization=False)
+end = time.monotonic() + (0.3 if x < 0.5 else 60)
+epoch = 0
+try:
+    while time.monotonic() < end:
+        epoch += 1
+        kpi.send(epoch, x)
+        time.sleep(0.02)
+except KeyboardInterrupt:
+    job.set_info("asked to stop", job.should_stop())
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_trial_that_falls_behind_is_pruned_and_keeps_its_kpi(lab: Lab, start: Callable[..., str]) -> None:
+    what = files(FALLS_BEHIND, max_trials=3, max_parallel=1, pruning="{median: {min_trials: 2}}")
+    text = what["bough.yml"].replace("algorithm: random", "algorithm: grid")
+    its_id = start({**what, "bough.yml": text.replace("uniform(0, 1)", "range(0.2, 0.6, 0.2)")})
+
+    found = lab.ended(its_id)
+
+    ended = [(trial["kpi"], trial["state"], trial["end_reason"]) for trial in found["trials"]]
+    assert ended == [(0.2, "DONE", "finished"), (0.4, "DONE", "finished"), (0.6, "DONE", "pruned")]
+    assert found["trials"][2]["duration_s"] < 30
+    assert lab.job(found["trials"][2]["id"])["infos"] == {"asked to stop": True}

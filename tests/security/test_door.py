@@ -35,6 +35,7 @@ MATRIX = {
     ("POST", "/api/v1/optimizations/{optimization_id}/stop"): CHANGERS,
     ("POST", "/api/v1/optimizations/{optimization_id}/pause"): CHANGERS,
     ("POST", "/api/v1/optimizations/{optimization_id}/resume"): CHANGERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/enqueue"): CHANGERS,
     ("POST", "/api/v1/optimizations/{optimization_id}/extend"): CHANGERS,
     ("GET", "/api/v1/optimizations/{optimization_id}/export"): READERS,
     ("GET", "/api/v1/optimizations/{optimization_id}/space"): READERS,

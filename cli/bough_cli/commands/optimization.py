@@ -195,6 +195,27 @@ def extend(client: Client, optimization: str, max_trials: int, as_json: bool) ->
     _changed(client.post(f"/optimizations/{optimization}/extend", {"max_trials": max_trials}), as_json)
 
 
+@command.command("enqueue")
+@click.argument("optimization")
+@options.parameters
+@options.as_json
+@options.connected
+def enqueue(client: Client, optimization: str, given: tuple[str, ...], as_json: bool) -> None:
+    """Make a point its next trial; what is not given is as fixed, or as the defaults."""
+    values = options.split_parameters(given)
+    if not values:
+        raise click.UsageError("Say which point: -p name=value, as often as needed.")
+    job: Row = client.create(f"/optimizations/{optimization}/enqueue", {"values": values})
+    if as_json:
+        tables.show_json(job)
+        return
+    click.echo(f"trial {job['number']} (job {job['id']}) is {job['state']}: {wording.values(job, None)}")
+    row: Row = client.get(f"/optimizations/{job['optimization']}")
+    for warning in row.get("warnings") or []:
+        if warning.startswith(f"trial {job['number']} "):
+            click.echo(f"warning: {warning}")
+
+
 def _changed(row: Row, as_json: bool) -> None:
     if as_json:
         tables.show_json(row)

@@ -36,6 +36,7 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--max-epochs", type=click.IntRange(1), help="Epochs of a trial.")
 @click.option("--max-time", metavar="TIME", help="Time of a trial: 90s, 10m, 1h30m.")
 @click.option("--seed", type=click.IntRange(0), help="The same seed gives the same points.")
+@click.option("--warm-start", metavar="ID", help="An earlier optimization whose trials the optimizer is told first.")
 @click.option("--slots", type=click.IntRange(1), help="How many at a time of an agent started here.")
 @click.option("--dry-run", is_flag=True, help="Show the space that would be searched, and start nothing.")
 @click.option("--detach", is_flag=True, help="Start it, and do not follow it.")
@@ -62,7 +63,7 @@ def command(place: str, given: tuple[str, ...], as_json: bool, **chosen: Any) ->
         if local is not None:
             local.start_agent(client, chosen["slots"] or _slots(found))
         with unless_it_fails(local):
-            optimization = start(client, found, values)
+            optimization = start(client, found, values, chosen["warm_start"])
         return _follow(client, optimization, local, found, detach=chosen["detach"], as_json=as_json)
 
 
@@ -89,10 +90,14 @@ def find_source(place: str, chosen: dict[str, Any]) -> Source:
     return source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
 
 
-def start(client: Client, found: Source, fixed: dict[str, Any]) -> Row:
-    """Push the commit and create the optimization, with some hyperparameters ``fixed`` instead of searched."""
+def start(client: Client, found: Source, fixed: dict[str, Any], earlier: str | None = None) -> Row:
+    """Push the commit and create the optimization, with some hyperparameters ``fixed`` instead of searched.
+
+    ``earlier`` is the id of an optimization whose trials begin its history.
+    """
     source.push(found, client)
-    row: Row = client.create("/optimizations", {**body(found), "fixed": fixed})
+    more = {} if earlier is None else {"warm_start": earlier}
+    row: Row = client.create("/optimizations", {**body(found), "fixed": fixed, **more})
     return row
 
 

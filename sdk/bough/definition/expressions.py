@@ -6,7 +6,7 @@ are bough's. mu and sigma of the lognormal ones are those of the log. `expressio
 
 from __future__ import annotations
 
-from bough.definition import scalars
+from bough.definition import place, scalars
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,6 +140,11 @@ class Expression:
 
     def __repr__(self) -> str:
         return "Expression(" + repr(self.to_json()) + ")"
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file, such as ``uniform(0, 1)``."""
+        shown = [place.shown(value) for value in (self.args.values() if self.options is None else self.options)]
+        return self.name + "(" + ", ".join(shown) + ")"
 
 
 def _is_multiple(value: Number, q: Number) -> bool:

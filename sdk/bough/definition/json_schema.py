@@ -99,10 +99,20 @@ def _optimization() -> Schema:
         "seed": {"type": ["integer", "null"], "minimum": 0},
         "agents": _NAMES,
         "on_failure": _optional(_object({"retry": {"type": "integer", "minimum": 0}, "stop_after": most})),
+        "pruning": {
+            "anyOf": [{"enum": [*settings.PRUNING, None]}, _object(_pruning(), minProperties=1, maxProperties=1)]
+        },
         "grace": _DURATION,
         "term": _DURATION,
         "follow_branch": _BOOLEAN,
         "space": {"type": "object", "minProperties": 1, "additionalProperties": _expression()},
+    }
+
+
+def _pruning() -> Schema:
+    return {
+        rule: _optional(_object({key: {"type": "integer", "minimum": least} for key, (_, least) in numbers.items()}))
+        for rule, numbers in settings.PRUNING.items()
     }
 
 

@@ -27,11 +27,16 @@ KEYS = (
     "seed",
     "agents",
     "on_failure",
+    "pruning",
     "grace",
     "term",
     "follow_branch",
     "space",
 )
+PRUNING: Dict[str, Dict[str, Tuple[int, int]]] = {  # rule → its numbers: default, least
+    "median": {"min_trials": (5, 1), "min_epochs": (1, 1)},
+    "asha": {"reduction": (3, 2), "min_epochs": (1, 1)},
+}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -56,6 +61,7 @@ class Settings:
         self.agents: Optional[List[str]] = None
         self.retry: int = 0
         self.stop_after: Optional[int] = 5  # failures in a row
+        self.pruning: Optional[Dict[str, Any]] = None  # {"rule": a name in PRUNING, and its numbers}
         self.grace_s: float = 30.0
         self.term_s: float = 10.0
         self.follow_branch: bool = False
@@ -84,6 +90,7 @@ def read_settings(section: Dict[str, Any], place: Place) -> Settings:
     settings.agents = read_names(section.get("agents"), place.down("agents"), "agents")
     settings.follow_branch = read.boolean("follow_branch")
     _read_on_failure(settings, section.get("on_failure"), place.down("on_failure"))
+    settings.pruning = _pruning(section.get("pruning"), place.down("pruning"))
     return settings
 
 
@@ -127,6 +134,24 @@ def _read_on_failure(settings: Settings, section: object, place: Place) -> None:
     settings.retry = read.whole("retry", 0, 0)
     if "stop_after" in mapping:
         settings.stop_after = read.optional_whole("stop_after", 1)
+
+
+def _pruning(section: object, place: Place) -> Optional[Dict[str, Any]]:
+    """Return the rule with all its numbers, or None where nothing is pruned."""
+    if section is None:
+        return None
+    written = {section: None} if isinstance(section, str) else as_mapping(section, place, "pruning")
+    name = next(iter(written), None)
+    if len(written) != 1 or name not in PRUNING:
+        raise place.error(
+            "pruning is " + shown(section if name is None or len(written) != 1 else name) + ".",
+            "Write median, asha, or one of them with its numbers: {asha: {reduction: 3, min_epochs: 1}}.",
+        )
+    at = place.down(name)
+    numbers = as_mapping(written[name], at, name)
+    check_keys(numbers, tuple(PRUNING[name]), at, name)
+    read = _Reader(numbers, at)
+    return {"rule": name, **{key: read.whole(key, *bounds) for key, bounds in PRUNING[name].items()}}
 
 
 def read_names(value: object, place: Place, where: str) -> Optional[List[str]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from bough.definition.expression_text import read_expression
 from bough.definition.expressions import Expression
-from bough.definition.place import Place, as_mapping, did_you_mean
+from bough.definition.place import Place, as_mapping, did_you_mean, shown
 from bough.definition.tree import ChoiceGroup, Group, fill, read_tree, walk
-from bough.definition.values import convert
+from bough.definition.values import convert, overridden
 from bough.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Mapping
+    from typing import Any, Dict, List, Mapping, Optional
 
     from bough.definition.scalars import Value
     from bough.definition.tree import Node
@@ -68,6 +68,32 @@ class Space:
         given = dict(self.fixed)
         given.update(found)
         return fill(self.root, given, {})
+
+    def point(self, given: Mapping[str, object]) -> Dict[str, Value]:
+        """Return the flat, active values of a point set by hand: `given` on top of the fixed ones and the defaults.
+
+        Args:
+            given: Full path → text or typed value; also of what is not searched.
+
+        Raises:
+            UsageError: A path is unknown, a value of the wrong type or no choice, or its group is not active.
+        """
+        return overridden(self.root, given, self.fixed)
+
+    def misfit(self, values: Mapping[str, Value]) -> Optional[str]:
+        """Return why this space could not have drawn the searched ones of `values`, or None where it could.
+
+        `values` may be those of an earlier version: what that did not have takes its fixed or default value, and what
+        is not searched here is not looked at.
+        """
+        try:
+            complete = self.complete(values)
+        except KeyError as error:
+            return "there is no choice " + shown(error.args[0]) + " any more"
+        for path, expression in self.searched.items():
+            if path in complete and not expression.contains(complete[path]):
+                return path + " = " + shown(complete[path]) + " is not in " + str(expression)
+        return None
 
     def fix(self, path: str, value: object) -> Space:
         """Fix one hyperparameter, in place: it is no longer searched, nor is what it makes inactive. Return this space.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 from bough.definition import scalars
 from bough.definition.place import Place, did_you_mean, shown
@@ -56,14 +57,18 @@ def _read_text(node: Node, text: str) -> object:
     return text
 
 
-def overridden(root: Group, overrides: Mapping[str, object]) -> Dict[str, Value]:
-    """Return the flat active values: the defaults with `overrides` (full path → text or typed value) on top.
+def overridden(
+    root: Group, overrides: Mapping[str, object], fixed: Mapping[str, Value] = MappingProxyType({})
+) -> Dict[str, Value]:
+    """Return the flat active values: the defaults with `fixed` and `overrides` on top, from full path to value.
+
+    Overrides may be text.
 
     Raises:
         UsageError: As `convert`; or an override belongs to a group that is not active.
     """
     given = convert(root, overrides)
-    values = fill(root, given, {})
+    values = fill(root, {**fixed, **given}, {})
     for path in given:
         if path not in values:
             raise UsageError("parameter " + path + " is not active: " + _why_not_active(root, path, values))

@@ -84,6 +84,14 @@ async def resume(found: TheCoordinator, key: Changing, optimization_id: str) -> 
     return json_reply(await found.resume_optimization(known))
 
 
+@router.post("/{optimization_id}/enqueue", status_code=201, openapi_extra=body_of("values"))
+async def enqueue(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
+    """Make values set by hand the next trial, and return that job."""
+    body = await read_json(request)
+    known = await changeable_optimization(found, key, optimization_id)
+    return json_reply(await found.enqueue(key, known, body, idempotency_key(request)), 201)
+
+
 @router.post("/{optimization_id}/extend", openapi_extra=body_of("max_trials"))
 async def extend(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
     """Raise the number of trials."""

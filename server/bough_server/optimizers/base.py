@@ -23,7 +23,8 @@ class Outcome:
     """A trial that ended.
 
     Attributes:
-        number: Number of the ask that gave its values, 0-based.
+        number: Number of the ask that gave its values, 0-based. Below 0 for values that no ask gave (set by hand, or of
+            an earlier optimization): they count as older than ask ``-number - 1`` and newer than the one before it.
         values: Flat, active values it ran with.
         loss: What is minimized (the KPI, negated when it is to be maximized); None: it failed.
     """

@@ -1,6 +1,7 @@
 """Drives hyperopt's `suggest` functions from stored outcomes, so that the points are those of `hyperopt.fmin`.
 
-Trial ids are our own ask numbers, one id per suggestion; failures are told without a loss; nothing is run here.
+Trial ids are made from our own ask numbers, one id per suggestion; failures are told without a loss; nothing is run
+here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bough_server.optimizers.hyperopt_space import drawn_in, found_in, hyperopt_
 
 Suggest = Callable[..., list[dict[str, Any]]]
 Choose = Callable[[int, int], Suggest]  # (number of this ask, outcomes known) → a suggest function of hyperopt
+_BETWEEN = 2**20  # so many outcomes that were not asked for have a place between two asks
 
 
 class HyperoptSearch:
@@ -29,12 +31,14 @@ class HyperoptSearch:
         self._domain = Domain(None, hyperopt_space(space))
         self._trials = Trials()
         self._told = 0  # outcomes of the history that are in self._trials, or could not be
+        self._unasked = 0  # of those that are, how many nobody had asked for
 
     def ask(self, history: Sequence[Outcome], number: int, seed: int) -> dict[str, Value]:
         """Return the values hyperopt suggests for ask `number`; see `Optimizer`."""
         self._tell(history[self._told :])
+        # As fmin numbers it. Annealing adds this to the seed; ids of documents are only compared.
         suggest = self._choose(number, len(self._trials))
-        (document,) = suggest([number], self._domain, self._trials, seed)
+        (document,) = suggest([number + self._unasked], self._domain, self._trials, seed)
         return found_in(self._space, document["misc"]["vals"])
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
@@ -48,7 +52,7 @@ class HyperoptSearch:
         vals = drawn_in(self._space, outcome.values)
         if vals is None:
             return None
-        tid = outcome.number
+        tid = self._tid(outcome.number)
         idxs = {label: [tid] if drawn else [] for label, drawn in vals.items()}
         return {
             "state": JOB_STATE_DONE,
@@ -62,6 +66,13 @@ class HyperoptSearch:
             "book_time": None,
             "refresh_time": None,
         }
+
+    def _tid(self, number: int) -> int:
+        """Return the id of an outcome. hyperopt only compares ids: the lower the older, and old ones weigh less."""
+        if number >= 0:
+            return number * _BETWEEN
+        self._unasked += 1
+        return (-number - 2) * _BETWEEN + self._unasked
 
 
 def _result(loss: float | None) -> dict[str, Any]:

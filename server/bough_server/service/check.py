@@ -84,7 +84,8 @@ def _ends(tx: Connection) -> Iterator[str]:
 
 def _told(tx: Connection) -> Iterator[str]:
     should = and_(jobs.c.state.in_((DONE, FAILED)), jobs.c.ask_number.is_not(None), jobs.c.optimization.is_not(None))
-    found = select(jobs.c.id, jobs.c.state).outerjoin(history, history.c.job == jobs.c.id)
+    own = and_(history.c.job == jobs.c.id, history.c.optimization == jobs.c.optimization)
+    found = select(jobs.c.id, jobs.c.state).outerjoin(history, own)
     for job_id, state in tx.execute(found.where(should, history.c.job.is_(None))):
         yield f"I7: job {job_id} is {state}, but its optimizer was never told."
     for job_id, state in tx.execute(found.where(~jobs.c.state.in_((DONE, FAILED)), history.c.job.is_not(None))):

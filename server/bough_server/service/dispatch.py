@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
 
 from bough_server.service import definitions, states
 from bough_server.service.asks import Prepared
@@ -122,7 +122,7 @@ class Dispatcher:
         for job in tx.execute(_waiting(list(running))).mappings().all():
             if not may_use(job["agents"], asker.name):
                 continue
-            if job["state"] == CREATED and not self._has_room(tx, running[job["optimization"]], clock):
+            if job["attempt"] == 0 and job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
             yield dict(job)
             if job["state"] == CREATED:
@@ -130,9 +130,14 @@ class Dispatcher:
                 if self.prepared(running[job["optimization"]]) is None:
                     granted.unprepared.add(job["optimization"])
 
-    def _has_room(self, tx: Connection, optimization: Mapping[str, Any], clock: float) -> bool:
+    def _has_room(
+        self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
+    ) -> bool:
+        """Return whether one more trial may start. One that was given values by hand waits only for those that did."""
+        optimization = running[job["optimization"]]
         mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE))
-        live = tx.execute(select(func.count()).where(mine)).scalar_one()
+        counts = mine if job["state"] == CREATED else and_(mine, jobs.c.attempt > 0)
+        live = tx.execute(select(func.count()).where(counts)).scalar_one()
         return bool(live < places(optimization, self.fleet.slots(clock)))
 
     def _should_wait(self, job: Mapping[str, Any], asker: Asker, busy: Mapping[str, int], clock: float) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
 
 from bough import definition
 from bough.errors import Conflict, UsageError
@@ -132,10 +132,20 @@ def top_up(
         return
     counted = _counts(tx, optimization["id"])
     room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE))
-    left = optimization["max_trials"] - counted["started"] - counted["states"].get(CREATED, 0)
-    n = min(room, left)
-    if n <= 0:
-        return
+    n = min(room, _left(optimization, counted))
+    if n > 0:
+        add_trials(tx, optimization, n, now, new_id, changes)
+
+
+def _left(optimization: Mapping[str, Any], counted: Mapping[str, Any]) -> int:
+    """Return how many trials more may be made."""
+    return int(optimization["max_trials"] - counted["started"] - counted["states"].get(CREATED, 0))
+
+
+def add_trials(
+    tx: Connection, optimization: Mapping[str, Any], n: int, now: float, new_id: NewId, changes: Changes
+) -> list[dict[str, Any]]:
+    """Make and return the rows of the next ``n`` trials, CREATED."""
     first = optimization["numbers"] + 1
     rows = [_trial(optimization, first + i, now, new_id()) for i in range(n)]
     tx.execute(insert(jobs), rows)
@@ -143,6 +153,20 @@ def top_up(
     tx.execute(update(optimizations).where(mine).values(numbers=first + n - 1))
     changes.jobs.update(row["id"] for row in rows)
     changes.optimizations.add(optimization["id"])
+    return rows
+
+
+def next_trial(
+    tx: Connection, optimization: Mapping[str, Any], now: float, new_id: NewId, changes: Changes
+) -> str | None:
+    """Return the id of the trial that starts next and has no values yet, made if need be; None after max_trials."""
+    mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state == CREATED)
+    found = tx.execute(select(jobs.c.id).where(mine).order_by(jobs.c.number).limit(1)).scalar_one_or_none()
+    if found is not None:
+        return str(found)
+    if _left(optimization, _counts(tx, optimization["id"])) <= 0:
+        return None
+    return str(add_trials(tx, optimization, 1, now, new_id, changes)[0]["id"])
 
 
 def places(optimization: Mapping[str, Any], agents: Iterable[tuple[str, int]]) -> int:
@@ -177,7 +201,8 @@ def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
 
 
 _COUNTS = (
-    select(jobs.c.state, func.count(), func.count(case((jobs.c.attempt > 0, 1))))
+    # what waits with values, set by hand, is as good as started
+    select(jobs.c.state, func.count(), func.count(case(((jobs.c.attempt > 0) | (jobs.c.state == QUEUED), 1))))
     .where(jobs.c.optimization == bindparam("its_id"))
     .group_by(jobs.c.state)
 )
@@ -321,16 +346,16 @@ def _abort_queued(
     tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str | None = None
 ) -> None:
     mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == QUEUED)
-    for job_id, number in tx.execute(select(jobs.c.id, jobs.c.number).where(mine)).all():
-        why = None if reason is None else not_again(f"trial {number}", reason)
+    for job_id, number, attempt in tx.execute(select(jobs.c.id, jobs.c.number, jobs.c.attempt).where(mine)).all():
+        why = None if reason is None else not_again(f"trial {number}", reason, attempt > 0)
         states.move_job(tx, job_id, "abort", end_reason=USER, ended_at=now, message=why)
         changes.jobs.add(job_id)
         changes.ended.append(job_id)
 
 
-def not_again(label: str, reason: str | None) -> str:
-    """Return why a trial that was to run again does not."""
-    return f"{label} was not run again: {reason or 'its optimization was stopped.'}"
+def not_again(label: str, reason: str | None, has_run: bool = True) -> str:
+    """Return why a trial that was to run, perhaps again, does not."""
+    return f"{label} was not run{' again' if has_run else ''}: {reason or 'its optimization was stopped.'}"
 
 
 def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:

@@ -19,6 +19,7 @@ from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
 from bough_server.service.ingest import Part, store_part
+from bough_server.service.pruning import Pruner
 from bough_server.service.states import DRAINING, FAILED, QUEUED, WITH_AGENT
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads
@@ -108,6 +109,7 @@ class Message:
         clock: Monotonic seconds.
         dispatcher: Grants jobs.
         max_lost: So many lost attempts end a job.
+        pruner: Stops trials that are not worth their next epochs.
     """
 
     agent: Mapping[str, Any]
@@ -117,12 +119,14 @@ class Message:
     clock: float
     dispatcher: Dispatcher
     max_lost: int
+    pruner: Pruner
 
     def handle(self, tx: Connection) -> Outcome:
         """Store, move, end and grant; return the answer."""
         changes = Changes()
         mine = self._mine(tx, changes)
         acked = self._store_parts(tx, mine, changes)
+        self._prune(tx, mine, changes)
         for event in self.header.events:
             self._happen(tx, mine, event, changes)
         for job_id, attempt in mine:
@@ -217,6 +221,14 @@ class Message:
                 changes.of_job({"id": part.job, "optimization": None})
         return acked
 
+    def _prune(self, tx: Connection, mine: Mapping[JobAttempt, dict[str, Any]], changes: Changes) -> None:
+        arrived = {job_id for job_id, _, _ in changes.points}
+        over = self._exited()
+        for key, row in mine.items():
+            is_going_on = row["job_state"] in (states.PREPARING, states.RUNNING) and row["desired"] == "run"
+            if key[0] in arrived and key not in over and is_going_on and row["optimization"] is not None:
+                self.pruner.look(tx, key[0], row["optimization"], changes)
+
     def _happen(
         self, tx: Connection, mine: Mapping[JobAttempt, dict[str, Any]], event: Event, changes: Changes
     ) -> None:
@@ -262,6 +274,7 @@ class Message:
 _ATTEMPTS = (
     select(attempts.c.job, attempts.c.attempt, attempts.c.state, jobs.c.state.label("job_state"))
     .add_columns(jobs.c.attempt.label("newest"), jobs.c.desired, jobs.c.desired_cause, jobs.c.unreachable)
+    .add_columns(jobs.c.optimization)
     .join(jobs, jobs.c.id == attempts.c.job)
     .where(attempts.c.job.in_(bindparam("ids", expanding=True)), attempts.c.agent == bindparam("its_agent"))
 )

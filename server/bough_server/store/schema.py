@@ -141,7 +141,7 @@ jobs = Table(
     Column("end_reason", Text),
     Column("message", Text),
     Column("values", Json),
-    Column("ask_number", Integer),  # from 0
+    Column("ask_number", Integer),  # from 0; set by hand: -1 - the number of the next ask; None: not told
     Column("history_seq", Integer),  # how many ends the ask saw
     Column("commit", Text, nullable=False),
     Column("folder", Text, nullable=False),
@@ -290,7 +290,7 @@ history = Table(
     Column("optimization", Text, ForeignKey("optimizations.id"), primary_key=True),
     Column("seq", Integer, primary_key=True),  # from 1: the order of ends
     Column("job", Text, ForeignKey("jobs.id"), nullable=False),
-    Column("ask_number", Integer, nullable=False),
+    Column("ask_number", Integer, nullable=False),  # as that of the job; -1 for one of an earlier optimization
     Column("values", Json, nullable=False),
     Column("loss", Float),  # None: it failed
     Column("ended_at", Float, nullable=False),

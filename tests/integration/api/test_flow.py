@@ -285,7 +285,7 @@ def test_another_user_may_look_but_not_touch(api: Running, finished: dict[str, A
     job = trials(api, finished["id"])[0]["id"]
 
     assert api.call("GET", base, other).status_code == 200
-    for path, body in [("stop", {}), ("pause", {}), ("resume", {}), ("extend", {"max_trials": 9})]:
+    for path, body in [("stop", {}), ("pause", {}), ("resume", {}), ("extend", {"max_trials": 9}), ("enqueue", {})]:
         assert api.call("POST", f"{base}/{path}", other, json=body).status_code == 403, path
     assert api.call("POST", f"/api/v1/jobs/{job}/stop", other, json={}).status_code == 403
 
@@ -295,6 +295,8 @@ def test_another_user_may_look_but_not_touch(api: Running, finished: dict[str, A
     [
         ("stop", {"now": 1}, "now is neither true nor false."),
         ("pause", {"release": "yes"}, "release is neither true nor false."),
+        ("enqueue", {}, "there are no values."),
+        ("enqueue", {"values": 3}, "values is '3', no mapping."),
         ("extend", {}, "max_trials is missing, or no whole number."),
         ("extend", {"max_trials": True}, "max_trials is missing, or no whole number."),
     ],

@@ -107,6 +107,10 @@ CASES = [
     (with_setting("kpi: {channel: 5}"), "the channel of kpi is 5. Write a channel's name.  (bough.yml, line 15)"),
     (with_setting("agents: [1]"), "agents is a list, not a list of names. Write [first, second].  (bough.yml, line 15)"),
     (with_setting("on_failure: {stop_after: 0}"), "stop_after is 0. Write a whole number, at least 1.  (bough.yml, line 15)"),
+    (with_setting("pruning: mean"), "pruning is mean. Write median, asha, or one of them with its numbers: {asha: {reduction: 3, min_epochs: 1}}.  (bough.yml, line 15)"),
+    (with_setting("pruning: {median: {}, asha: {}}"), "pruning is a mapping. Write median, asha, or one of them with its numbers: {asha: {reduction: 3, min_epochs: 1}}.  (bough.yml, line 15)"),
+    (with_setting("pruning: {asha: {reduction: 1}}"), "reduction is 1. Write a whole number, at least 2.  (bough.yml, line 15)"),
+    (with_setting("pruning: {median: {min_trial: 1}}"), "unknown key min_trial in median. Did you mean min_trials?  (bough.yml, line 15)"),
     (with_setting("follow_branch: yes"), "follow_branch is yes. Write true or false.  (bough.yml, line 15)"),
     (HYPER + "optimization: {seed: 1}\n", "the optimization has no space: nothing would be searched. Add space: {name: uniform(0, 1)}.  (bough.yml, line 13)"),
     # -- space --

@@ -31,6 +31,7 @@ GOOD: list[dict[str, Any]] = [
             "max_time": "1h30m",
             "agents": "gpu1",
             "on_failure": {"stop_after": None},
+            "pruning": {"asha": {"reduction": 4}},
             "space": {"batch_size": "range(16, 128, 16)", "dense.inner.x": {"uniform": {"low": 0, "high": 1}}},
         },
     },
@@ -65,6 +66,9 @@ BAD: list[dict[str, Any]] = [
             {"max_trials": 0},
             {"algorithm": "tpa"},
             {"kpi": {"reduce": "mean"}},
+            {"pruning": "mean"},
+            {"pruning": {"median": {"min_trials": 0}}},
+            {"pruning": 1},
         )
     ),
 ]
