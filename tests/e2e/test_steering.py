@@ -115,7 +115,7 @@ def test_stop_lets_trials_end_and_stop_now_does_not(lab: Lab, start: Callable[..
 
 @pytest.mark.timeout(60)
 def test_pause_release_resume_and_extend(lab: Lab, start: Callable[..., str]) -> None:
-    its_id = start(files(max_trials=2, max_parallel=1), "-p", "seconds=1.0")
+    its_id = start(files(max_trials=2, max_parallel=1), "-p", "seconds=3.0")
     (first,) = running(lab, its_id, 1)
 
     assert lab.machine.bough("optimization", "pause", its_id, "--release", "--json").json()["state"] == "PAUSED"

@@ -147,3 +147,24 @@ def test_one_verification_at_a_time_and_it_may_be_left(play: Play) -> None:
         assert [said async for said in await stage.coordinator.verify(made)][-1]["equal"]
 
     play(story)
+
+
+def test_points_set_by_hand_and_earlier_trials_are_in_what_a_replayed_ask_saw(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        process: OptimizerProcess = stage.optimizer
+        earlier = await started(stage, algorithm="random", max_trials=8)
+        agent = await stage.agent()
+        await play_trials(agent, 8, 1)
+        chosen = {**DEFINITION["optimization"], "initial_random": 4, "max_trials": 14}  # type: ignore[dict-item]
+        body = {"definition": {**DEFINITION, "optimization": chosen}, "commit": COMMIT, "folder": "", "source": {}}
+        made = (await stage.coordinator.create_optimization(ADMIN, {**body, "warm_start": earlier}))["id"]
+        await play_trials(agent, 5, 1)
+        await stage.coordinator.enqueue(ADMIN, made, {"values": {"x": 0.25}})
+        await play_trials(agent, 9, 1)
+
+        said = await verdict(stage, made, process)
+
+        assert (said["equal"], said["total"]) == (True, 13), said
+        await process.stop()
+
+    play(story, OptimizerProcess(), claim_wait_s=20.0)

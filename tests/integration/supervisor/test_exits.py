@@ -17,6 +17,8 @@ from tests.integration.supervisor.conftest import Prepare
 from bough_agent import ladder, processes, supervisor
 from bough_agent.spawner_client import Spawner
 
+WAIT = "i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.05; done"  # half a minute that no signal can cut short
+
 
 def sh(script: str) -> list[str]:
     return ["sh", "-c", script]
@@ -111,7 +113,7 @@ def test_the_time_limit_counts_from_the_start_of_the_first_command(spawner: Spaw
 
 
 def test_a_stop_by_the_user_ends_politely_and_says_so(spawner: Spawner, prepare: Prepare) -> None:
-    attempt = prepare(sh("trap 'echo cleaned; exit 5' INT; echo up; i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.05; done"))
+    attempt = prepare(sh(f"trap 'echo cleaned; exit 5' INT; echo up; {WAIT}"))
 
     document = stop(attempt, spawner, "stop", "user")
 
@@ -138,7 +140,7 @@ def test_a_kill_does_not_wait_for_anybody(spawner: Spawner, prepare: Prepare) ->
 
 
 def test_a_kill_hurries_a_stop_that_is_under_way_and_the_first_cause_stands(spawner: Spawner, prepare: Prepare) -> None:
-    attempt = prepare(sh("trap 'echo got it' INT; trap '' TERM; echo up; i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.05; done"))
+    attempt = prepare(sh(f"trap 'echo got it' INT; trap '' TERM; echo up; {WAIT}"))
     spawner.launch(attempt.path)
     attempt.await_log("up")
     attempt.want("stop", "pruned")
@@ -162,7 +164,7 @@ def test_a_stop_that_was_wanted_before_the_start_starts_nothing(spawner: Spawner
 
 
 def test_a_stop_ends_the_series_of_commands(spawner: Spawner, prepare: Prepare) -> None:
-    attempt = prepare(sh("trap 'exit 0' INT; echo up; i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.05; done"), sh("echo second"))
+    attempt = prepare(sh(f"trap 'exit 0' INT; echo up; {WAIT}"), sh("echo second"))
 
     document = stop(attempt, spawner, "stop", "user")
 
@@ -189,7 +191,7 @@ def test_a_log_that_outgrows_its_limit_stops_the_trial(spawner: Spawner, prepare
 def test_what_the_last_command_leaves_behind_is_ended_without_spoiling_its_result(
     spawner: Spawner, prepare: Prepare
 ) -> None:
-    attempt = prepare(sh("setsid sh -c 'trap \"\" TERM; i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.05; done' & exit 0"))
+    attempt = prepare(sh(f"setsid sh -c 'trap \"\" TERM; {WAIT}' & exit 0"))
 
     document = run(spawner, attempt)
 
