@@ -6,15 +6,13 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bough import _layout
 from bough.errors import BoughError, UsageError
-from bough_agent import commands, processes, supervisor
+from bough_agent import commands, ladder, supervisor
 from bough_agent.home import Home, write_atomically
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.shipping import read_json
@@ -22,8 +20,6 @@ from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
 
 _CLAIM = "claim.json"  # the agent's own: what was granted, for the agent that finds the folder again
 EXIT_BYTES = 512 << 10  # of exit.json; a thousand journals take a fifth of that
-KILL_ROUNDS = 100
-KILL_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -129,14 +125,7 @@ def found(home: Home) -> Iterator[Claim]:
 
 def end_tree(marker: str) -> bool:
     """Kill whatever a dead supervisor left of its attempt; return whether nothing is left."""
-    for _ in range(KILL_ROUNDS):
-        left = processes.members(marker)
-        if not left:
-            return True
-        for process in left:
-            processes.send(process, signal.SIGKILL)
-        time.sleep(KILL_PAUSE_S)
-    return False
+    return not ladder.sweep(marker)
 
 
 def forget(home: Home, key: Key, keep: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bough import _git
@@ -73,15 +73,11 @@ class Reply:
     ended: frozenset[Key] = frozenset()
     incomplete: frozenset[Key] = frozenset()
     fenced: frozenset[Key] = frozenset()
-    desired: Mapping[Key, tuple[str, str | None]] = None  # type: ignore[assignment]  # filled in below
+    desired: Mapping[Key, tuple[str, str | None]] = field(default_factory=dict)
     granted: tuple[Claim, ...] = ()
     refused: tuple[tuple[Key, str], ...] = ()
     bell: int = 0
     drain: bool = False
-
-    def __post_init__(self) -> None:
-        if self.desired is None:
-            object.__setattr__(self, "desired", {})
 
 
 class _Fault(ValueError):
