@@ -17,7 +17,9 @@ export function Job({ id, tell }) {
   useEffect(() => tell(state), [state]);
 
   async function load() {
-    const [one, points] = await Promise.all([get(`/jobs/${id}`), get(`/jobs/${id}/points`)]);
+    // One after the other: when there is no such job, that is what has to be said, not that it has no points.
+    const one = await get(`/jobs/${id}`);
+    const points = await get(`/jobs/${id}/points`);
     setJob(one);
     setChannels(points.channels);
     setGrown((was) => was + 1);
