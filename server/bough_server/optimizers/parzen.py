@@ -95,11 +95,8 @@ def normal_log_density(samples: Array, of: Mixture, low: float | None, high: flo
     log_coef = np.log(weights / np.sqrt(2 * np.pi * sigmas**2) / _accepted(of, low, high))
     found, largest = np.empty(len(samples)), np.empty(len(samples))
     for rows, block in _blocks(len(samples), len(mus)):
-        np.subtract(samples[rows, None], mus, out=block)
-        block /= scale
-        np.square(block, out=block)
-        block *= -0.5
-        block += log_coef
+        _squared(samples[rows, None], mus, scale, block)
+        np.add(block, log_coef, out=block)
         _sum_exp(block, found[rows], largest[rows])
     return np.log(found) + largest
 
@@ -113,12 +110,9 @@ def lognormal_log_density(samples: Array, of: Mixture) -> Array:
     log_samples, log_weights = np.log(samples)[:, None], np.log(weights)
     found, largest = np.empty(len(samples)), np.empty(len(samples))
     for rows, block in _blocks(len(samples), len(mus)):
-        np.subtract(log_samples[rows], mus, out=block)
-        block /= sigmas
-        np.square(block, out=block)
-        block *= -0.5  # -(0.5 x) and (-0.5) x are the same number
-        block -= log_z[rows].take(run, axis=1)
-        block += log_weights
+        _squared(log_samples[rows], mus, sigmas, block)
+        np.subtract(block, log_z[rows].take(run, axis=1), out=block)
+        np.add(block, log_weights, out=block)
         _sum_exp(block, found[rows], largest[rows])
     return np.log(found) + largest
 
@@ -129,6 +123,14 @@ def _blocks(samples: int, components: int) -> list[tuple[slice, Array]]:
     work = np.empty((rows, components))
     starts = range(0, samples, rows)
     return [(slice(start, start + rows), work[: min(rows, samples - start)]) for start in starts]
+
+
+def _squared(samples: Array, mus: Array, scale: Array, block: Array) -> None:
+    """Set ``block`` to -0.5 ((samples - mus) / scale)². Where hyperopt has -(0.5 x), that is the same number."""
+    np.subtract(samples, mus, out=block)
+    block /= scale
+    np.square(block, out=block)
+    block *= -0.5
 
 
 def _sum_exp(block: Array, found: Array, largest: Array) -> None:

@@ -88,8 +88,9 @@ class QuickTpe:
     def _first(self, label: str, first: int, cells: list[Any]) -> list[Any]:
         """Return what the first candidate has of a label; all have the same."""
         idxs, vals = cells[self._idxs[label]], cells[self._vals[label]]
+        drawn = [value for place, value in zip(idxs, vals, strict=True) if place == first]
         offset = self._offsets[label]
-        return [value + offset if offset is not None else value for i, value in zip(idxs, vals, strict=True) if i == first]
+        return drawn if offset is None else [value + offset for value in drawn]
 
     # -- the program --
     def _place(self, node: Any) -> int:
@@ -118,7 +119,7 @@ class QuickTpe:
         label = self._labels.get(node)
         if node.name == "switch" or (label is not None and node.name not in _POSTERIORS):
             raise Unsupported(node.name)
-        call = label if label is not None else pyll.scope._impls[node.name]  # noqa: SLF001 - as rec_eval has it
+        call = label if label is not None else pyll.scope._impls[node.name]
         args = tuple(self._place(one) for one in node.pos_args)
         named = tuple((name, self._place(one)) for name, one in node.named_args)
         return Step(call, node.name, args, named, self._place(node))
@@ -166,9 +167,7 @@ def _normals(
     return drawn, one, other
 
 
-def _uniform(
-    good: Array, bad: Array, rng: Any, size: int, low: float, high: float, q: float | None = None
-) -> Compared:
+def _uniform(good: Array, bad: Array, rng: Any, size: int, low: float, high: float, q: float | None = None) -> Compared:
     return _normals(good, bad, rng, size, 0.5 * (high + low), 1.0 * (high - low), q, low, high)
 
 
