@@ -88,7 +88,10 @@ def main() -> None:
                     pairs.append((ours, theirs))
                 ours, theirs = (statistics.median(one) * 1000 for one in zip(*pairs, strict=True))
                 ratio = statistics.median(one / other for one, other in pairs)
-                print(f"{name}, {size:,} trials, {algorithm}: {ratio:.2f}x ({ours:.1f} ms against {theirs:.1f})", flush=True)
+                print(
+                    f"{name}, {size:,} trials, {algorithm}: {ratio:.2f}x ({ours:.1f} ms against {theirs:.1f})",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -63,14 +63,16 @@ def spaces(draw: st.DrawFn, prefix: str = "", depth: int = 2) -> dict[str, Any]:
 
 
 def history_of(domain: Domain, size: int, seed: int) -> list[tuple[int, dict[str, Any], float | None]]:
-    """Return trials that ended in another order than they began, with failures, ties, repeated values and infinities."""
+    """Return trials that ended in another order than they began, with failures, ties, repetitions and infinities."""
     rng = np.random.default_rng(seed)
     documents = rand.suggest(list(range(size)), domain, Trials(), seed)
-    few = [document for document in documents[: max(1, size // 4)]]
+    few = documents[: max(1, size // 4)]
     documents = [few[rng.integers(len(few))] if rng.random() < 0.2 else one for one in documents]
     losses = [[None, math.inf, 0.0, 1.0][rng.integers(4)] if rng.random() < 0.3 else rng.normal() for _ in documents]
     tids = rng.permutation(size) if rng.random() < 0.5 else np.arange(size)
-    vals = [{k: [getattr(x, "item", lambda x=x: x)() for x in v] for k, v in d["misc"]["vals"].items()} for d in documents]
+    vals = [
+        {k: [getattr(x, "item", lambda x=x: x)() for x in v] for k, v in d["misc"]["vals"].items()} for d in documents
+    ]
     return [(int(tid) * 2**20, *rest) for tid, *rest in zip(tids, vals, losses, strict=True)]  # type: ignore[misc]
 
 
