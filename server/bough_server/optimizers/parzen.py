@@ -179,12 +179,14 @@ def _log_mass(upper: Array, lower: Array, of: Mixture, below: Callable[..., Arra
 
 def _normal_below(x: Any, mu: Array, sigma: Array) -> Array:
     """Return `normal_cdf`."""
-    return 0.5 * (1 + erf((x - mu) / np.maximum(np.sqrt(2) * sigma, EPS)))
+    below: Array = 0.5 * (1 + erf((x - mu) / np.maximum(np.sqrt(2) * sigma, EPS)))
+    return below
 
 
 def _lognormal_below(x: Array, mu: Array, sigma: Array) -> Array:
     """Return `lognormal_cdf`."""
-    return 0.5 + 0.5 * erf((np.log(np.maximum(x, EPS)) - mu) / np.maximum(np.sqrt(2) * sigma, EPS))
+    below: Array = 0.5 + 0.5 * erf((np.log(np.maximum(x, EPS)) - mu) / np.maximum(np.sqrt(2) * sigma, EPS))
+    return below
 
 
 def _accepted(of: Mixture, low: float | None, high: float | None) -> Any:

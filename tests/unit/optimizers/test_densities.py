@@ -35,9 +35,9 @@ def test_estimates_and_densities_are_equal_to_the_last_bit(
 
     for mine, theirs in zip(of, tpe.adaptive_parzen_normal(seen, 1.0, 0.25, sigma), strict=True):
         assert np.array_equal(mine, theirs)
-    draws = [rng_draw(of, seed, count, low, high) for rng_draw in (mine_drawn, theirs_drawn)]
-    assert np.array_equal(*draws)
-    samples = draws[0] if q is None else np.round(draws[0] / q) * q
+    drawn = mine_drawn(of, seed, count, low, high)
+    assert np.array_equal(drawn, theirs_drawn(of, seed, count, low, high))
+    samples = drawn if q is None else np.round(drawn / q) * q
     expected = tpe.GMM1_lpdf(samples, *of, low, high, q)
     if q is None:
         assert np.array_equal(parzen.normal_log_density(samples, of, low, high), expected)

@@ -102,9 +102,9 @@ def test_any_space_and_history(space: Any, size: int, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_variable_at_two_thousand_trials(kind: str) -> None:
     """So many that the work is split into blocks, and the sums of numpy take another way than for few."""
-    args: list[Any] = {"choice": [[0, 1, 2]], "pchoice": [[(0.3, 0), (0.7, 1)]], "randint of one": [7]}.get(kind) or (
-        [-2, 5] if "int" in kind else [0.5, 3.0, *([0.25] if kind.startswith("q") else [])]
-    )
+    special: dict[str, list[Any]] = {"choice": [[0, 1, 2]], "pchoice": [[(0.3, 0), (0.7, 1)]], "randint of one": [7]}
+    usual = [-2, 5] if "int" in kind else [0.5, 3.0, *([0.25] if kind.startswith("q") else [])]
+    args = special.get(kind, usual)
 
     assert_equal({"x": getattr(hp, kind.split()[0])("x", *args)}, 2000, 5, asks=3)
 
