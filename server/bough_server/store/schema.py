@@ -174,6 +174,7 @@ jobs = Table(
     Column("desired_cause", Text),
     Column("record", Text),  # ref of the commit that it became
     Index(None, "optimization", "number"),
+    Index(None, "optimization", "state", "attempt"),  # all that counting by state reads
     Index(None, "state"),
     Index(None, "created_at"),
 )
