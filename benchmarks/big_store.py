@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def fill(home: Path, trials: int, epochs: int, agents: list[str]) -> str:
         rows = {row["number"]: row for row in store.read_sync(lambda tx: reads.jobs_of(tx, made))}
         every = list(drawn(found, trials))
         for start in range(0, trials, 1000):
-            store.write_sync(lambda tx, part=every[start : start + 1000]: _end(tx, made, rows, part, epochs))
+            part = every[start : start + 1000]
+            store.write_sync(partial(_end, made=made, rows=rows, part=part, epochs=epochs))
     finally:
         store.close()
     return made

@@ -60,7 +60,8 @@ def shown(name: str, found: list[float]) -> str:
     """Return the median, the 99th percentile and the largest as text."""
     ordered = sorted(found)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return f"{name}: median {statistics.median(found):.1f} ms, p99 {p99:.1f} ms, most {ordered[-1]:.1f} ms ({len(found)})"
+    median = statistics.median(found)
+    return f"{name}: median {median:.1f} ms, p99 {p99:.1f} ms, most {ordered[-1]:.1f} ms ({len(found)})"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A coordinator that comes back with ten thousand trials of history: when it answers the first ask, and how large it is.
+"""A coordinator that comes back with ten thousand trials: when it answers the first ask, and how large it is.
 
     python benchmarks/restart.py [--trials 10000] [--verify]
 
@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from big_store import ROOT, fill
-
 import psutil
 import requests
+from big_store import ROOT, fill
 
 from bough_cli.client import health_of
 from bough_cli.inprocess import InProcessAgent

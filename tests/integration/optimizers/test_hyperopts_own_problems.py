@@ -13,15 +13,15 @@ from typing import Any
 import hyperopt
 import numpy as np
 import pytest
-from hyperopt import anneal, fmin, hp, rand, tpe
+from hyperopt import anneal, fmin, hp, pyll, rand, tpe
 from hyperopt.base import Domain
-from hyperopt.pyll import scope
 
 from bough_server.optimizers.hyperopt_search import ANNEALING, RANDOM, TPE, Quick, engine_of
 from bough_server.optimizers.seeds import seed_of_ask
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 TRIALS, SEED, INITIAL_RANDOM = 80, 5, 20
+scope: Any = pyll.scope  # its functions are made at run time
 
 
 def quadratic1() -> Any:
