@@ -86,7 +86,7 @@ def _figures(space: Space, used: Sequence[Outcome], seed: int) -> Found:
         return {"explained": forest.explained, "warnings": warnings, "reason": "no tree found any difference."}
     given = {path: _ancestors(paths, path) for path in paths}
     shares = {path: [_share(tree, paths, path, given[path]) for tree in forest.trees] for path in paths}
-    parameters = [{"path": path, **_summed(shares[path]), "given": given[path]} for path in paths]
+    parameters: list[Found] = [{"path": path, **_summed(shares[path]), "given": given[path]} for path in paths]
     parameters.sort(key=lambda one: -float(one["importance"]))
     top = [str(one["path"]) for one in parameters[:PAIRS_OF] if one["importance"] > 0]
     interactions = list(_interactions(forest, paths, top, given))
