@@ -154,6 +154,11 @@ class InProcessAgent:
         events = [{"event": "running", "at": exit["started_at"]}, {"event": "exited", "exit": exit}]
         self._deliver(attempt, events, wants)
 
+    def ship(self, attempt: Attempt) -> None:
+        """Send what the trial has reported so far; `Attempt.stop_cause` is set if it is to end."""
+        with self._lock:
+            self._patiently(attempt, [{"event": "running", "at": time.time()}], None)
+
     def release(self, attempt: Attempt, message: str) -> None:
         """Give a trial back unburnt."""
         self._deliver(attempt, [{"event": "released", "reason": None, "message": message}], wants=False)
