@@ -93,6 +93,18 @@ def mirror(folder: Path, desired: str, cause: str | None) -> None:
     write_atomically(file, json.dumps({"desired": desired, "cause": cause}))
 
 
+def desired_of(folder: Path) -> tuple[str, str | None]:
+    """Return what the attempt's supervisor was last told, and why; what cannot be read says run."""
+    row = read_json(folder, _layout.DESIRED) or {}
+    desired, cause = row.get("desired"), row.get("cause")
+    return str(desired or "run"), None if cause is None else str(cause)
+
+
+def is_paused(folder: Path) -> bool:
+    """Tell whether the attempt's supervisor has stopped its tree."""
+    return os.path.lexists(folder / _layout.PAUSED)
+
+
 def stop_cause(folder: Path) -> str | None:
     """Return why the supervisor is stopping the attempt; None when it is not."""
     stop = read_json(folder, _layout.STOP)

@@ -43,6 +43,7 @@ class Held:
     desired: tuple[str, str | None] = RUN
     fenced: bool = False
     stopping: bool = False
+    paused: bool = False
     python: str | None = None
     outcome: str = ""
 
@@ -83,9 +84,13 @@ class Replied:
 
 @dataclass(frozen=True)
 class Adopted:
-    """An attempt of an earlier run of this agent was found; what became of it is looked at next."""
+    """An attempt of an earlier run of this agent was found; what became of it is looked at next.
+
+    ``desired`` is what its supervisor was last told.
+    """
 
     claim: Claim
+    desired: tuple[str, str | None] = RUN
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,14 @@ class Stopping:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The supervisor has stopped the attempt's tree, or lets it go on."""
+
+    key: Key
+    is_on: bool
+
+
+@dataclass(frozen=True)
 class Exited:
     """The attempt's exit.json is there; ``outcome`` says for people how it ended."""
 
@@ -157,7 +170,8 @@ class Impatient:
     """The time that quitting leaves to running attempts is over."""
 
 
-Event = Replied | Adopted | Prepared | PrepareFailed | Started | Stopping | Exited | Lost | Tampered | Quit | Impatient
+_OfAttempt = Prepared | PrepareFailed | Started | Stopping | Paused | Exited | Lost | Tampered
+Event = Replied | Adopted | Quit | Impatient | _OfAttempt
 
 
 # -- actions --------------------------------------------------------------------------------------------------
@@ -226,8 +240,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
     match event:
         case Replied():
             return _replied(mind, event)
-        case Adopted(claim):
-            return _adopted(mind, claim)
+        case Adopted(claim, desired):
+            return _adopted(mind, claim, desired)
         case Quit(how):
             return _quit(mind, how)
         case Impatient():
@@ -242,6 +256,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
             return _started(mind, key, at)
         case Stopping(key, cause):
             return _stopping(mind, key, cause)
+        case Paused(key, is_on):
+            return _paused(mind, key, is_on)
         case Exited(key, outcome):
             return _exited(mind, key, outcome)
         case Lost(key, message):
@@ -288,11 +304,11 @@ def _granted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
     return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot)]
 
 
-def _adopted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
+def _adopted(mind: Mind, claim: Claim, desired: tuple[str, str | None]) -> tuple[Mind, Actions]:
     # Beyond our slots lie those of an agent that had more: their trees are still in use.
     taken = {held.slot for held in mind.held.values()}
     slot = next(n for n in range(len(taken) + 1) if n not in taken)
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, Phase.RUNNING)})
+    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, Phase.RUNNING, desired)})
     return mind, [Say(f"{claim.title} was left by this agent's last run; going on with it")]
 
 
@@ -332,6 +348,14 @@ def _stopping(mind: Mind, key: Key, cause: str) -> tuple[Mind, Actions]:
     if mind.held[key].stopping:
         return mind, []
     return _report(_change(mind, key, stopping=True), key, event="stopping", cause=cause), []
+
+
+def _paused(mind: Mind, key: Key, is_on: bool) -> tuple[Mind, Actions]:
+    held = mind.held[key]
+    if held.paused is is_on or held.fenced or held.phase is Phase.EXITED:
+        return mind, []
+    mind = _report(_change(mind, key, paused=is_on), key, event="paused" if is_on else "continued")
+    return mind, [Say(f"{held.claim.title} {'is paused' if is_on else 'goes on'}")]
 
 
 def _exited(mind: Mind, key: Key, outcome: str) -> tuple[Mind, Actions]:

@@ -223,7 +223,7 @@ class _Daemon:
         for claim in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
             self._books.shipments[claim.key] = Shipment(folder, claim.key)
-            self._step(brain.Adopted(claim))
+            self._step(brain.Adopted(claim, attempts.desired_of(folder)))
             self._orphans[claim.key] = float("-inf")
         self._look(time.monotonic())
 
@@ -290,7 +290,9 @@ class _Daemon:
         for key, held in list(self._mind.held.items()):
             if held.phase is not Phase.RUNNING or held.stopping:
                 continue
-            cause = attempts.stop_cause(self._home.attempt(*key))
+            folder = self._home.attempt(*key)
+            self._step(brain.Paused(key, attempts.is_paused(folder)))
+            cause = attempts.stop_cause(folder)
             if cause is not None:
                 self._step(brain.Stopping(key, cause))
         if self._mind.quitting == "requeue" and self._quit_at is not None and now > self._quit_at + REQUEUE_GRACE_S:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from bough import _layout as layout
 
 ZOMBIE = "Z"
+STOPPED = b"T"
 DEAD = ("X", "x")
 
 
@@ -65,6 +66,16 @@ def look(pid: int) -> Process | None:
     # A main thread that has ended is shown as a zombie while its other threads run on.
     is_alive = letter not in DEAD and (letter != ZOMBIE or threads > 1)
     return Process(pid, int(parent), int(group), int(session), start_ticks, is_alive)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether the process was stopped by a signal; also when there is none any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return True
+    return text[text.rindex(b")") + 2 : text.rindex(b")") + 3] == STOPPED
 
 
 def start_ticks(pid: int) -> int | None:

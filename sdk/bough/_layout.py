@@ -9,7 +9,8 @@ folder of one attempt::
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
-        control/desired.json     what the coordinator wants: run, stop or kill                      (agent)
+        control/desired.json     what the coordinator wants: run, pause, stop or kill               (agent)
+        control/paused      there while the tree of the attempt is stopped                          (supervisor)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
         supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
@@ -44,6 +45,7 @@ CONTROL = "control"
 LIMIT = "control/limit"
 DESIRED = "control/desired.json"
 STOP = "control/stop"
+PAUSED = "control/paused"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"

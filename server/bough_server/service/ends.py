@@ -16,6 +16,7 @@ from bough_server.service import optimizations as lifecycle
 from bough_server.service import states
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
+from bough_server.service.pausing import PAUSE
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
@@ -107,7 +108,7 @@ def give_back(
     In an optimization that starts nothing more nobody would ever claim it.
     """
     changes.of_job(job)
-    if job["desired"] != "run" and job["desired_cause"] == _layout.USER:
+    if job["desired"] in ("stop", "kill") and job["desired_cause"] == _layout.USER:
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
         return
     optimization = _optimization_of(tx, job)
@@ -197,7 +198,7 @@ def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:
 def _may_try_again(job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> bool:
     if optimization is None or optimization["state"] not in (states.RUNNING, states.PAUSED):
         return False
-    return bool(job["failures"] < optimization["retry"] and job["desired"] == "run")
+    return bool(job["failures"] < optimization["retry"] and job["desired"] in ("run", PAUSE))
 
 
 def _tell(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from bough import definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, states
+from bough_server.service import definitions, pausing, states
 from bough_server.service.changes import Changes
 from bough_server.service.states import CREATED, DONE, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
 from bough_server.service.verdict import RELEASED
@@ -248,6 +248,7 @@ def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, chan
         return
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
+        pausing.thaw(tx, row["id"], changes)
         _drop_created(tx, row["id"])
         _abort_queued(tx, row["id"], now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
@@ -266,6 +267,7 @@ def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, 
     moved = states.move_optimization(tx, row["id"], "stop", stopped_by=USER, reason=None)
     if not moved and row["state"] != STOPPING:
         raise _not_possible(row, "stopped")
+    pausing.thaw(tx, row["id"], changes)
     _drop_created(tx, row["id"])
     _abort_queued(tx, row["id"], now, changes)
     if at_once:
@@ -301,6 +303,7 @@ def resume(tx: Connection, optimization_id: str, changes: Changes) -> str:
         and row["state"] != RUNNING
     ):
         raise _not_possible(row, "resumed")
+    pausing.thaw(tx, row["id"], changes)
     changes.optimizations.add(row["id"])
     return str(row["id"])
 
@@ -320,6 +323,7 @@ def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Chang
     values = {"max_trials": max_trials, "ended_at": None, "reason": None, "failures_in_row": 0, "stopped_by": None}
     if not states.move_optimization(tx, row["id"], "extend", **values):
         raise _not_possible(row, "extended")
+    pausing.thaw(tx, row["id"], changes)
     changes.optimizations.add(row["id"])
     return str(row["id"])
 

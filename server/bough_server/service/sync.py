@@ -247,6 +247,12 @@ class Message:
     def _stopping(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         states.move_job(tx, job["id"], "stop", of_attempt=event.attempt)
 
+    def _paused(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
+        states.move_job(tx, job["id"], "pause", of_attempt=event.attempt)
+
+    def _continued(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
+        states.move_job(tx, job["id"], "go_on", of_attempt=event.attempt)
+
     def _over(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         ends.accept_exit(tx, job, read_exit(event.exit), self.now, changes)
 
@@ -281,6 +287,8 @@ _ATTEMPTS = (
 _REACTIONS: Mapping[str, Callable[..., None]] = {
     "running": Message._started,
     "stopping": Message._stopping,
+    "paused": Message._paused,
+    "continued": Message._continued,
     "exited": Message._over,
     "prepare_failed": Message._not_prepared,
     "released": Message._released,
