@@ -107,6 +107,33 @@ def children() -> list[int]:
         return []
 
 
+def below(root: int) -> list[int]:
+    """Return the pids of what descends from a process, as the kernel lists children: only the tree is read.
+
+    Where the kernel keeps no such lists, the machine is searched.
+    """
+    found: list[int] = []
+    front = [root]
+    while front:
+        front = [child for pid in front for child in _children(pid)]
+        found += front
+    if not found and not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        rows = {int(pid): row for pid in os.listdir("/proc") if pid.isdigit() and (row := look(int(pid))) is not None}
+        return sorted(descendants([root], rows))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:  # it has ended, or there are no such lists
+        pass
+    return found
+
+
 def ancestors(pid: int, rows: Mapping[int, Process]) -> set[int]:
     """Return the pid and those of its parents up to pid 1."""
     line: set[int] = set()

@@ -32,6 +32,7 @@ from bough.errors import Conflict, UsageError
 from bough_agent import closing, ladder, leader, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
 from bough_agent.pausing import Pause
+from bough_agent.sampling import Sampler
 
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
@@ -180,6 +181,7 @@ class _Supervision:
         self.has_children = False
         self.sync = closing.Sync(folder)
         self.pause = Pause(folder, spec.marker, self.started)
+        self.sampler = Sampler(folder)
 
     def run(self) -> None:
         """Run the commands, see the tree end, and write exit.json."""
@@ -235,6 +237,8 @@ class _Supervision:
             self._watch(log)
             self._climb()
             self.sync.perhaps(time.monotonic())
+            if not self.pause.is_on:
+                self.sampler.perhaps(self.pause.running_s(time.monotonic()))
             signal.sigtimedwait({signal.SIGCHLD}, self._pause())
             self._reap()
 

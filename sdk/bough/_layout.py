@@ -10,6 +10,7 @@ folder of one attempt::
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
         control/desired.json     what the coordinator wants: run, pause, stop or kill               (agent)
+        control/gpus.json   how busy the GPUs of the job are, now and then                          (agent)
         control/paused      there while the tree of the attempt is stopped                          (supervisor)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
@@ -46,6 +47,7 @@ LIMIT = "control/limit"
 DESIRED = "control/desired.json"
 STOP = "control/stop"
 PAUSED = "control/paused"
+GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
@@ -53,6 +55,7 @@ EXIT = "exit.json"
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
 LOG_STREAM = "log"  # ships LOG
 JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
+SYSTEM_WRITER = "0-"  # + 8 hex: the journal in which the supervisor notes what the job uses; no process has the pid 0
 
 # -- causes of a stop, in control/stop and control/limit; also `end_reason` of the job ------------------------
 MAX_EPOCHS = "max_epochs"

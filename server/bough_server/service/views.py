@@ -122,7 +122,7 @@ def _channels(tx: Connection, job: Row) -> list[dict[str, Any]]:
 
 
 def _channel(row: Row) -> dict[str, Any]:
-    same = ("name", "traces", "type", "kpi", "kpi_trace", "main", "maximize", "loss", "points")
+    same = ("name", "traces", "type", "kpi", "kpi_trace", "main", "maximize", "loss", "points", "system")
     extra = {name: row["spec"].get(name) for name in ("xaxis", "yaxis", "layout")}
     return {name: row[name] for name in same} | extra
 

@@ -68,9 +68,7 @@ def test_a_job_that_waits_cannot_be_paused_and_the_error_says_what_can(play: Pla
         optimization = await stage.optimize()
         rows = (await stage.coordinator.optimizations.trials(optimization))["rows"]
 
-        with pytest.raises(
-            Conflict, match=r"is CREATED and cannot .* pause its optimization: bough opt"
-        ):
+        with pytest.raises(Conflict, match=r"is CREATED and cannot .* pause its optimization: bough opt"):
             await stage.coordinator.jobs.pause(rows[0]["id"])
 
     play(story)
