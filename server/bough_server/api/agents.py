@@ -34,6 +34,12 @@ async def listed(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENT
     return json_reply({"rows": rows, "total": len(rows)})
 
 
+@router.get("/{agent_id}/usage")
+async def usage(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENTS)], agent_id: str) -> Response:
+    """Return how busy the machine of an agent was, the last day; its id or its name."""
+    return json_reply(await found.agents.usage(agent_id))
+
+
 @router.post("/{agent_id}/sync", openapi_extra=_SYNC_BODY)
 async def sync(request: Request, found: TheCoordinator, key: AsAgent, agent_id: str) -> Response:
     """Heartbeat, shipping, reporting and claiming in one message (docs/protocol.md §2)."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bough_server.desks.ground import Ground
-from bough_server.service import agents, views
+from bough_server.service import agents, usage, views
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Dispatcher
 from bough_server.service.fleet import Presence
@@ -78,7 +78,8 @@ class Agents:
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
-        await self._save_heartbeat(agent_id, presence, told.usage)
+        presence.usage = told.usage or presence.usage
+        await self._save_heartbeat(agent_id, presence)
         self._ring_others(agent_id, outcome)
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
 
@@ -101,11 +102,17 @@ class Agents:
 
     async def drain(self, agent_id: str, on: bool) -> dict[str, Any]:
         """Let the agent take nothing more, or again; its name will do."""
+        return await self._change(agent_id, drain=on)
+
+    async def usage(self, agent_id: str) -> dict[str, Any]:
+        """Return how busy its machine was, the last day: `GET /agents/{id}/usage`."""
+        return await self._ground.store.read(lambda tx: usage.history(tx, agent_id))
+
+    async def _change(self, agent_id: str, **values: Any) -> dict[str, Any]:
         ground = self._ground
-        row = await ground.store.write(lambda tx: agents.set_drain(tx, agent_id, on))
-        presence = ground.fleet.agents.get(row["id"])
-        if presence is not None:
-            presence.is_draining, presence.row = on, row
+        row = await ground.store.write(lambda tx: agents.change(tx, agent_id, **values))
+        if row["id"] in ground.fleet.agents:
+            self._meet(row, heard=False)
         await ground.commit(Changes(agents={row["id"]}, rung={row["id"]}))
         return next(found for found in await self.page() if found["id"] == row["id"])
 
@@ -147,14 +154,14 @@ class Agents:
             outcome.granted = await ground.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
             await ground.commit(changes)
 
-    async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:
+    async def _save_heartbeat(self, agent_id: str, presence: Presence) -> None:
         ground = self._ground
         now = ground.clock.monotonic()
         if now - presence.saved_at < _SAVE_HEARTBEAT_S:
             return
         presence.saved_at = now
         at = ground.clock.now()
-        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, usage))
+        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, presence.usage))
         ground.news.tell(Changes(agents={agent_id}))
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:

@@ -96,8 +96,13 @@ def of_key(tx: Connection, key: Key, agent_id: str, epoch: str | None = None) ->
     return found
 
 
-def set_drain(tx: Connection, agent_id: str, is_on: bool) -> dict[str, Any]:
-    """Let the agent take nothing more, or again; ``agent_id`` may be its name. Returns its row."""
+def find(tx: Connection, agent_id: str) -> dict[str, Any]:
+    """Return the row of the agent with this id or name.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: Several have this name.
+    """
     found = (
         tx.execute(select(agents.c.id).where((agents.c.id == agent_id) | (agents.c.name == agent_id))).scalars().all()
     )
@@ -105,5 +110,11 @@ def set_drain(tx: Connection, agent_id: str, is_on: bool) -> dict[str, Any]:
         raise NotFound(f"there is no agent {agent_id}.", "List them: bough agent status.")
     if len(found) > 1:
         raise Conflict(f"{len(found)} agents are called {agent_id}.", "Give the id.")
-    tx.execute(update(agents).where(agents.c.id == found[0]).values(drain=is_on))
     return row(tx, found[0])
+
+
+def change(tx: Connection, agent_id: str, **values: Any) -> dict[str, Any]:
+    """Set columns of the agent with this id or name; errors as `find`. Returns its row."""
+    known = find(tx, agent_id)
+    tx.execute(update(agents).where(agents.c.id == known["id"]).values(**values))
+    return row(tx, known["id"])

@@ -25,6 +25,7 @@ class Presence:
         bell: Rises when something is wanted of it.
         row: Its row in the store.
         saved_at: Monotonic time at which the store last learned that it was heard of.
+        usage: How busy its machine was when it last said so.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Presence:
     bell: int = 0
     saved_at: float = 0.0
     row: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] | None = None
 
 
 @dataclass

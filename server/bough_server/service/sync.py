@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, states
+from bough_server.service import ends, states, usage
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
@@ -328,9 +328,12 @@ def read_exit(found: dict[str, Any] | None) -> dict[str, Any]:
     return {**(found or {}), **msgspec.to_builtins(checked)}
 
 
-def save_heartbeat(tx: Connection, agent_id: str, now: float, usage: Mapping[str, Any] | None) -> None:
+def save_heartbeat(tx: Connection, agent_id: str, now: float, seen: Mapping[str, Any] | None) -> None:
     """Note for people when the agent was heard of and how busy its machine is."""
-    values: dict[str, Any] = {"seen_at": now} if usage is None else {"seen_at": now, "usage": dict(usage)}
+    values: dict[str, Any] = {"seen_at": now}
+    if seen is not None:
+        usage.note(tx, agent_id, seen, now)
+        values["usage"] = dict(seen)
     tx.execute(update(agents).where(agents.c.id == agent_id).values(**values))
 
 

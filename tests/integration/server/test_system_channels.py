@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import exit_of, happened, journal, run
@@ -23,7 +24,7 @@ def test_they_are_flagged_and_no_kpi_no_epoch_no_column_of_the_trials(play: Play
         exit_ = exit_of(told)
         noted = exit_of(NOTED)["journals"]["1-aa"]
         exit_["journals"]["0-5e1f5e1f"] = noted
-        parts = [(claim, "journal/1-aa", 0, told), (claim, "journal/0-5e1f5e1f", 0, NOTED)]
+        parts: list[Any] = [(claim, "journal/1-aa", 0, told), (claim, "journal/0-5e1f5e1f", 0, NOTED)]
         await agent.sync(parts, [happened(claim, "running"), happened(claim, "exited", exit=exit_)])
 
         job = await stage.job(claim)
@@ -44,7 +45,8 @@ def test_a_trial_without_a_channel_of_its_own_still_has_no_kpi(play: Play) -> No
         agent, claim = await stage.claim()
         exit_ = {**exit_of(), "journals": {"0-5e1f5e1f": exit_of(NOTED)["journals"]["1-aa"]}}
         events = [happened(claim, "running"), happened(claim, "exited", exit=exit_)]
-        await agent.sync([(claim, "journal/0-5e1f5e1f", 0, NOTED)], events)
+        parts: list[Any] = [(claim, "journal/0-5e1f5e1f", 0, NOTED)]
+        await agent.sync(parts, events)
 
         job = await stage.job(claim)
         assert (job["state"], job["end_reason"]) == ("FAILED", "no_kpi")
@@ -58,7 +60,7 @@ def test_a_script_cannot_take_over_a_system_channel_nor_lose_its_own_to_it(play:
         own = journal(["h", {"pid": 1}], CPU, ["p", "system/cpu", 1, 0.25])
         exit_ = exit_of(own)
         exit_["journals"]["0-5e1f5e1f"] = exit_of(NOTED)["journals"]["1-aa"]
-        parts = [(claim, "journal/1-aa", 0, own), (claim, "journal/0-5e1f5e1f", 0, NOTED)]
+        parts: list[Any] = [(claim, "journal/1-aa", 0, own), (claim, "journal/0-5e1f5e1f", 0, NOTED)]
         await agent.sync(parts, [happened(claim, "running"), happened(claim, "exited", exit=exit_)])
 
         job = await stage.job(claim)
