@@ -17,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from bough_agent import shares
 from bough_agent.messages import Claim, Json, Key, Reply
+from bough_agent.shares import Stock
 
 RUN = ("run", None)
 INFRA_PAUSE_S = 2.0  # after the first failure of the machinery; doubles with each further one
@@ -44,6 +46,7 @@ class Held:
     fenced: bool = False
     stopping: bool = False
     paused: bool = False
+    gpus: tuple[int, ...] = ()
     python: str | None = None
     outcome: str = ""
 
@@ -68,6 +71,8 @@ class Mind:
     claim_after: float = 0.0  # on the agent's clock: no claim before that
     claimed_nothing_at: float | None = None  # when an offer of free slots last brought nothing; None after a grant
     bell: int = 0
+    stock: Stock = field(default_factory=Stock)  # what its jobs share
+    quarantine: str | None = None  # why the coordinator gives it no jobs
 
 
 # -- events ---------------------------------------------------------------------------------------------------
@@ -91,6 +96,7 @@ class Adopted:
 
     claim: Claim
     desired: tuple[str, str | None] = RUN
+    gpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,7 @@ class Prepare:
 
     claim: Claim
     slot: int
+    gpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,14 @@ class Mirror:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """Run the command that the job's definition wants to be run at its end."""
+
+    claim: Claim
+    outcome: str
+
+
+@dataclass(frozen=True)
 class Forget:
     """The attempt is no longer this agent's; ``keep`` its folder for whoever wants to look, or remove it."""
 
@@ -214,7 +229,7 @@ class Say:
     text: str
 
 
-Action = Prepare | Launch | Mirror | Forget | Say
+Action = Prepare | Launch | Mirror | Alert | Forget | Say
 Actions = list[Action]
 
 
@@ -225,6 +240,11 @@ def free_slots(mind: Mind, now: float) -> int:
         return 0
     free = mind.slots - sum(held.takes_slot for held in mind.held.values())
     return max(0, free if mind.jobs_left is None else min(free, mind.jobs_left))
+
+
+def taken(mind: Mind) -> list[tuple[Mapping[str, Any], tuple[int, ...]]]:
+    """Return what each running job has of the stock."""
+    return [(held.claim.needs, held.gpus) for held in mind.held.values() if held.takes_slot]
 
 
 def is_finished(mind: Mind) -> bool:
@@ -240,8 +260,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
     match event:
         case Replied():
             return _replied(mind, event)
-        case Adopted(claim, desired):
-            return _adopted(mind, claim, desired)
+        case Adopted():
+            return _adopted(mind, event)
         case Quit(how):
             return _quit(mind, how)
         case Impatient():
@@ -267,9 +287,10 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
 
 
 def _replied(mind: Mind, event: Replied) -> tuple[Mind, Actions]:
-    reply, actions = event.reply, []
+    reply = event.reply
     outbox = tuple(item for item in mind.outbox if item[0] > event.sent or not _is_about(item[1], event.about))
     mind = replace(mind, outbox=outbox, draining=reply.drain, bell=reply.bell)
+    mind, actions = _steered(mind, reply)
     for key in sorted(reply.ended & mind.held.keys()):
         mind, more = _ended(mind, key)
         actions += more
@@ -290,26 +311,42 @@ def _replied(mind: Mind, event: Replied) -> tuple[Mind, Actions]:
     return mind, actions
 
 
+def _steered(mind: Mind, reply: Reply) -> tuple[Mind, Actions]:
+    """Take in how many slots there are from now on, and whether the agent is trusted."""
+    actions: Actions = []
+    if reply.slots is not None and reply.slots != mind.slots:
+        actions.append(Say(f"{reply.slots} slots from now on, {mind.slots} before"))
+        mind = replace(mind, slots=reply.slots)
+    if reply.quarantine != mind.quarantine:
+        why = f"in quarantine: {reply.quarantine}. No new jobs come until it is released: bough agent release NAME"
+        actions.append(Say(why if reply.quarantine else "out of quarantine: taking jobs again"))
+        mind = replace(mind, quarantine=reply.quarantine)
+    return mind, actions
+
+
 def _granted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
     if claim.key in mind.held:
         return mind, []  # a lost reply, said again
-    taken = {held.slot for held in mind.held.values() if held.takes_slot}
-    slot = next((n for n in range(mind.slots) if n not in taken), None)
+    used = {held.slot for held in mind.held.values() if held.takes_slot}
+    slot = next((n for n in range(mind.slots) if n not in used), None)
     if mind.jobs_left is not None:
         mind = replace(mind, jobs_left=max(0, mind.jobs_left - 1))
-    if slot is None or mind.quitting:
-        message = "the agent is stopping" if mind.quitting else "the agent has no free slot"
+    gpus = shares.pick(mind.stock, taken(mind), claim.needs)
+    if slot is None or gpus is None or mind.quitting:
+        lacks = "no free slot" if slot is None else "not the resources for it just now"
+        message = "the agent is stopping" if mind.quitting else f"the agent has {lacks}"
         return _report(mind, claim.key, event="released", message=message), []
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot)})
-    return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot)]
+    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, gpus=gpus)})
+    return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot, gpus)]
 
 
-def _adopted(mind: Mind, claim: Claim, desired: tuple[str, str | None]) -> tuple[Mind, Actions]:
+def _adopted(mind: Mind, event: Adopted) -> tuple[Mind, Actions]:
     # Beyond our slots lie those of an agent that had more: their trees are still in use.
-    taken = {held.slot for held in mind.held.values()}
-    slot = next(n for n in range(len(taken) + 1) if n not in taken)
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, Phase.RUNNING, desired)})
-    return mind, [Say(f"{claim.title} was left by this agent's last run; going on with it")]
+    used = {held.slot for held in mind.held.values()}
+    slot = next(n for n in range(len(used) + 1) if n not in used)
+    held = Held(event.claim, slot, Phase.RUNNING, event.desired, gpus=event.gpus)
+    mind = replace(mind, held={**mind.held, event.claim.key: held})
+    return mind, [Say(f"{event.claim.title} was left by this agent's last run; going on with it")]
 
 
 def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
@@ -373,7 +410,8 @@ def _ended(mind: Mind, key: Key) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.phase is not Phase.EXITED:
         return _fenced(mind, key)
-    return _drop(mind, key), [Forget(key, keep=False), Say(f"{held.claim.title} ended: {held.outcome}")]
+    alert: Actions = [Alert(held.claim, held.outcome)] if held.claim.needs.get("on_end") else []
+    return _drop(mind, key), [*alert, Forget(key, keep=False), Say(f"{held.claim.title} ended: {held.outcome}")]
 
 
 def _fenced(mind: Mind, key: Key) -> tuple[Mind, Actions]:

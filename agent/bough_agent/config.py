@@ -24,6 +24,11 @@ class AgentConfig:
         exit_when_idle: End when there was nothing to do for ``idle_s`` seconds.
         labels: What jobs may ask for.
         allow_file: Whether models may be fetched from ``file://``.
+        gpus: Which GPUs jobs may use: ``all``, ``none``, how many, or which (``0,1``).
+        cpus: How many CPUs jobs may ask for in all; None: all.
+        memory_bytes: How much memory; None: all.
+        data: Data sets, ``name=/path`` each, beside those that were given before.
+        allow: Patterns of the models and sources whose code is run; none: all.
     """
 
     coordinator_url: str
@@ -37,6 +42,11 @@ class AgentConfig:
     idle_s: float = 10.0
     labels: tuple[str, ...] = field(default=())
     allow_file: bool = False
+    gpus: str = "all"
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    data: tuple[str, ...] = field(default=())
+    allow: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):

@@ -16,7 +16,7 @@ from typing import Any
 
 from bough.errors import BoughError, Denied, NotFound, Unavailable, UsageError
 from bough.version import __version__
-from bough_agent import brain, commands, resources
+from bough_agent import brain, commands, resources, shares
 from bough_agent.books import Books
 from bough_agent.brain import Phase
 from bough_agent.config import AgentConfig
@@ -138,6 +138,7 @@ class Conversation:
             "host": socket.gethostname(),
             "system": resources.system(),
             "labels": list(self._config.labels),
+            "offers": self._books.offers.wire(),
         }
 
     def _send(self, agent_id: str, now: float) -> None:
@@ -158,6 +159,7 @@ class Conversation:
             "events": [event for _, event in self._books.mind.outbox if _is_about(event, about)]
             + self._endings(parts, about),
             "usage": usage,
+            "free": shares.rest(self._books.mind.stock, brain.taken(self._books.mind)),
         }
         sent = self._books.mind.outbox[-1][0] if self._books.mind.outbox else 0
         self._sync = _Sync(sent, self.claim_key is not None, self._books.mind.quitting is not None, about)
@@ -200,7 +202,7 @@ class Conversation:
         if now < self._measured_at + self.heartbeat_s:
             return None
         self._measured_at = now
-        seen = resources.usage(self._config.home)
+        seen = resources.usage(self._config.home, () if self._books.watch is None else self._books.watch.seen)
         refusal = resources.refusal(seen)
         if refusal != self._refusal:
             self._books.say(refusal or "there is room on the disk again: taking jobs")
@@ -225,7 +227,8 @@ class Conversation:
         self.heartbeat_s = min(60.0, max(0.5, float(reply.get("heartbeat_s") or 5.0)))
         self.is_urgent = True
         self._recovered(
-            f"connected to {self._config.coordinator_url} as {self._config.name}, {self._config.slots} slots"
+            f"connected to {self._config.coordinator_url} as {self._config.name}, {self._books.mind.slots} slots; "
+            f"jobs that ask for CPU and memory are limited by {self._books.offers.confinement}"
         )
         if self._bell is not None:
             self._bell.stop()

@@ -13,17 +13,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from bough import _layout
-from bough_agent import attempts, brain, commands, home, injection
+from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
 from bough_agent.books import Books
 from bough_agent.brain import Mind, Phase
 from bough_agent.config import AgentConfig
 from bough_agent.conversation import Conversation
+from bough_agent.environments import Environments
+from bough_agent.gpus import Watch
 from bough_agent.listeners import Answer, Ear, Heard, Rang
-from bough_agent.messages import Json, Key, read_exit
+from bough_agent.messages import Claim, Json, Key, read_exit
 from bough_agent.shipping import Shipment
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
@@ -54,8 +57,10 @@ def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
     try:
         key = place.key(config.key)
         os.environ.pop(_layout.KEY, None)
+        confinement = limits.find()
+        equipment = _offers(config, place, confinement)
         with Spawner.start() as spawner:  # before any thread
-            return _Daemon(config, place, key, spawner, say).run()
+            return _Daemon(config, place, key, spawner, say, equipment, confinement).run()
     finally:
         place.close()
 
@@ -65,7 +70,14 @@ __all__ = ["AgentConfig", "run"]
 
 class _Daemon:
     def __init__(
-        self, config: AgentConfig, place: home.Home, key: str, spawner: Spawner, say: Callable[[str], None]
+        self,
+        config: AgentConfig,
+        place: home.Home,
+        key: str,
+        spawner: Spawner,
+        say: Callable[[str], None],
+        offered: offers.Offers,
+        confinement: limits.Confinement,
     ) -> None:
         self._config = config
         self._home = place
@@ -78,13 +90,19 @@ class _Daemon:
             injection.inject(place.root),
             commands.make_shims(place.root),
             dict(os.environ),
+            offered,
+            confinement,
+            Environments(place.root / "environments"),
         )
-        self._books = Books(Mind(config.slots, jobs_left=config.max_jobs), say, self._step, self._give_up)
+        mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
+        self._watch = Watch(offered.gpus) if offered.gpus else None
+        self._books = Books(mind, say, self._step, self._give_up, offered, self._watch)
         boot_id = home.boot_id()
         self._talk = Conversation(config, key, (place.epoch(boot_id), boot_id), self._books, self._queue)
         self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._looked_at = float("-inf")
+        self._told_of_gpus_at = 0.0
         self._signals = 0
         self._quit_at: float | None = None
 
@@ -95,6 +113,9 @@ class _Daemon:
     # -- the loop -------------------------------------------------------------------------------------------
     def run(self) -> int:
         self._home.sweep(time.time())
+        _aside(self._kit.environments.sweep, time.time())
+        if self._watch is not None:
+            self._watch.start()
         self._adopt()
         self._talk.start()
         Ear(self._spawner, self._queue).start()
@@ -177,8 +198,11 @@ class _Daemon:
                 self._launch(key)
             case brain.Mirror(key, desired, cause):
                 self._mirror(key, desired, cause)
+            case brain.Alert(claim, outcome):
+                _aside(self._alert, claim, self._books.exits.get(claim.key, {}), outcome)
             case brain.Forget(key, keep):
                 self._talk.forget(key)
+                self._kit.confinement.forget(key)
                 self._books.shipments.pop(key, None)
                 self._books.exits.pop(key, None)
                 self._orphans.pop(key, None)
@@ -203,12 +227,20 @@ class _Daemon:
         """Runs in a thread of its own."""
         key = action.claim.key
         try:
-            self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot)))
+            self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot, action.gpus)))
         except attempts.PreparationFailed as error:
             self._queue.put(brain.PrepareFailed(key, error.reason, str(error), time.monotonic()))
         except Exception as error:  # a fault of ours must not leave the attempt hanging
             message = f"the agent failed to prepare it: {commands.sentence(error)}"
             self._queue.put(brain.PrepareFailed(key, "error", message, time.monotonic()))
+
+    def _alert(self, claim: Claim, exit: Json, outcome: str) -> None:
+        """Runs in a thread of its own."""
+        told = on_end.variables(claim, exit, outcome)
+        env = commands.environment(claim, Path(), self._kit.sdk, self._kit.shims, Path(), self._kit.environ)
+        fault = on_end.run(claim.needs["on_end"], {**_plain(env), **told})
+        if fault is not None:
+            self._say(f"{claim.title}: {fault}")
 
     def _launch(self, key: Key) -> None:
         folder = self._home.attempt(*key)
@@ -220,10 +252,10 @@ class _Daemon:
 
     # -- attempts -------------------------------------------------------------------------------------------
     def _adopt(self) -> None:
-        for claim in attempts.found(self._home):
+        for claim, indexes in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
             self._books.shipments[claim.key] = Shipment(folder, claim.key)
-            self._step(brain.Adopted(claim, attempts.desired_of(folder)))
+            self._step(brain.Adopted(claim, attempts.desired_of(folder), indexes))
             self._orphans[claim.key] = float("-inf")
         self._look(time.monotonic())
 
@@ -285,6 +317,7 @@ class _Daemon:
                 self._step(brain.Started(key, time.time()))
             elif now >= since:
                 self._end(key)
+        self._tell_of_gpus()
         for key, wish in list(self._wishes.items()):
             self._mirror(key, *wish)
         for key, held in list(self._mind.held.items()):
@@ -297,6 +330,15 @@ class _Daemon:
                 self._step(brain.Stopping(key, cause))
         if self._mind.quitting == "requeue" and self._quit_at is not None and now > self._quit_at + REQUEUE_GRACE_S:
             self._step(brain.Impatient())
+
+    def _tell_of_gpus(self) -> None:
+        """Let the supervisors of jobs with GPUs know how busy these are, whenever there is something new."""
+        if self._watch is None or self._watch.seen_at == self._told_of_gpus_at:
+            return
+        self._told_of_gpus_at = self._watch.seen_at
+        for key, held in self._mind.held.items():
+            if held.gpus and held.phase is Phase.RUNNING:
+                attempts.tell_of_gpus(self._home.attempt(*key), self._watch.of(held.gpus), time.time())
 
     # -- stopping -------------------------------------------------------------------------------------------
     def _signalled(self, now: float) -> None:
@@ -328,6 +370,24 @@ class _Daemon:
     def _stop_threads(self) -> None:
         self._talk.stop()
         self._spawner.close()
+
+
+def _offers(config: AgentConfig, place: home.Home, confinement: limits.Confinement) -> offers.Offers:
+    return offers.of_machine(
+        gpus.choose(gpus.look(), config.gpus),
+        offers.data_sets(place.root, config.data),
+        config.allow,
+        confinement.description,
+        config.cpus,
+        config.memory_bytes,
+        manages_gpus=config.gpus != "all",
+    )
+
+
+def _plain(env: dict[str, str]) -> dict[str, str]:
+    """Return the environment without what is about the folder of an attempt, which is gone."""
+    gone = (_layout.ATTEMPT_DIR, _layout.CHECKPOINT_DIR, _layout.MARKER)
+    return {name: value for name, value in env.items() if name not in gone}
 
 
 def _aside(function: Callable[..., object], *args: Any) -> None:

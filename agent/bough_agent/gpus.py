@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bough.errors import UsageError
 
 TIMEOUT_S = 20.0
+EVERY_S = 15.0
 _FIELDS = "index,name,memory.total,memory.used,utilization.gpu"
 _MIB = 1 << 20
 
@@ -89,6 +93,34 @@ def choose(found: list[Gpu], wanted: str) -> list[Gpu]:
     if missing:
         raise UsageError(f"there is no GPU {missing[0]}.", there)
     return [by_index[index] for index in sorted({int(number) for number in numbers})]
+
+
+class Watch(threading.Thread):
+    """Looks at some GPUs again and again, beside the main loop.
+
+    Attributes:
+        seen: How they were found last.
+        seen_at: When that was, on the monotonic clock; 0 before the first look.
+    """
+
+    def __init__(self, gpus: Sequence[Gpu], every_s: float = EVERY_S) -> None:
+        super().__init__(name="gpus", daemon=True)
+        self._indexes = {gpu.index for gpu in gpus}
+        self._every_s = every_s
+        self.seen = tuple(gpus)
+        self.seen_at = 0.0
+
+    def of(self, indexes: Sequence[int]) -> list[Gpu]:
+        """Return those of these indexes, as they were found last."""
+        return [gpu for gpu in self.seen if gpu.index in indexes]
+
+    def run(self) -> None:
+        """Look until the agent ends."""
+        while True:
+            found = tuple(gpu for gpu in look() if gpu.index in self._indexes)
+            if found:
+                self.seen, self.seen_at = found, time.monotonic()
+            time.sleep(self._every_s)
 
 
 def _percent(text: str) -> float | None:

@@ -59,6 +59,7 @@ class Spec:
     max_time_s: float | None
     times: Times
     log_limit: int | None
+    limits: dict[str, Any]
 
     @classmethod
     def read(cls, folder: str) -> Spec:
@@ -81,6 +82,7 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
+                limits=row.get("limits") or {},
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"{path} cannot be used as the spec of an attempt ({type(error).__name__}: {error})."
@@ -222,7 +224,7 @@ class _Supervision:
             self.command, self.status = command["name"], None
             self.sync.join()  # fork with one thread only
             try:
-                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log)
+                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log, self.spec.limits)
             except leader.CannotStart as error:
                 self.exit_code, self.error = error.exit_code, str(error)
                 return

@@ -30,6 +30,7 @@ OPTIMIZATION = "BOUGH_OPTIMIZATION"  # absent for a manual job
 TRIAL = "BOUGH_TRIAL"  # the trial's number in its optimization; absent for a manual job
 COMMIT = "BOUGH_COMMIT"
 CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
+DATA = "BOUGH_DATA"  # a folder with a link to each data set that the job asked for; + _NAME: where one lies
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough

@@ -68,6 +68,18 @@ async def bell(
     return json_reply(await closing.first(found.agents.bell(key, agent_id, after, wait), {"bell": after}))
 
 
+@router.post("/{agent_id}/slots", openapi_extra=body_of("slots"))
+async def slots(request: Request, found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
+    """Change how many jobs this agent runs at a time; with fewer, running ones are left to end."""
+    return json_reply(await found.agents.set_slots(agent_id, (await read_json(request)).get("slots")))
+
+
+@router.post("/{agent_id}/release")
+async def release(found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
+    """Trust an agent again that is in quarantine."""
+    return json_reply(await found.agents.release(agent_id))
+
+
 @router.post("/{agent_id}/drain")
 async def drain(found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
     """Give this agent no new jobs."""

@@ -14,6 +14,7 @@ from bough_server.desks.ground import Ground
 from bough_server.service import agents, usage, views
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Dispatcher
+from bough_server.service.eligible import Free, slots_of
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
 from bough_server.service.pruning import Pruner
@@ -74,7 +75,9 @@ class Agents:
         message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
         outcome = await ground.store.write(message.handle)
         ground.fleet.renew(outcome.accepted, message.clock)
+        await self._refresh(outcome.changes.agents)
         await ground.commit(outcome.changes)
+        presence.free = Free.read(told.free) if told.free is not None else None
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
@@ -104,6 +107,18 @@ class Agents:
         """Let the agent take nothing more, or again; its name will do."""
         return await self._change(agent_id, drain=on)
 
+    async def release(self, agent_id: str) -> dict[str, Any]:
+        """Trust an agent again that is in quarantine; its name will do."""
+        return await self._change(agent_id, quarantine=None, trusted_at=self._ground.clock.now())
+
+    async def set_slots(self, agent_id: str, slots: Any) -> dict[str, Any]:
+        """Change how many jobs it runs at a time; running ones are left to end. Its name will do.
+
+        Raises:
+            UsageError: That is no number of slots.
+        """
+        return await self._change(agent_id, slots_set=agents.checked_slots(slots))
+
     async def usage(self, agent_id: str) -> dict[str, Any]:
         """Return how busy its machine was, the last day: `GET /agents/{id}/usage`."""
         return await self._ground.store.read(lambda tx: usage.history(tx, agent_id))
@@ -123,12 +138,19 @@ class Agents:
         presence = ground.fleet.agents.get(row["id"])
         if presence is None:
             bell = secrets.randbelow(2**30)  # so that a number from before a restart is not taken for this one's
-            presence = Presence(row["name"], row["slots"], row["epoch"], now, bell=bell)
+            presence = Presence(row["name"], slots_of(row), row["epoch"], now, bell=bell)
             ground.fleet.agents[row["id"]] = presence
         presence.row = row
-        presence.slots, presence.epoch, presence.is_draining = row["slots"], row["epoch"], row["drain"]
+        presence.slots, presence.epoch = slots_of(row), row["epoch"]
+        presence.is_closed = row["drain"] or row["quarantine"] is not None
         presence.heard_at = now if heard else presence.heard_at
         return presence
+
+    async def _refresh(self, agent_ids: set[str]) -> None:
+        """Look again at the rows of agents that a message has changed: into quarantine, say."""
+        for agent_id in agent_ids:
+            if agent_id in self._ground.fleet.agents:
+                self._meet(await self._ground.store.read(partial(agents.row, agent_id=agent_id)), heard=False)
 
     def _known(self, key: Key, agent_id: str, epoch: str) -> dict[str, Any] | None:
         """Return the agent's row if it is known without the store that ``key`` speaks for it."""

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, states, usage
+from bough_server.service import ends, quarantine, states, usage
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
+from bough_server.service.eligible import Free, machine, slots_of
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
 from bough_server.service.ingest import Part, store_part
 from bough_server.service.pruning import Pruner
@@ -53,6 +54,7 @@ class Header(msgspec.Struct, frozen=True):
     parts: list[Part] = []
     events: list[Event] = []
     usage: dict[str, Any] | None = None
+    free: dict[str, Any] | None = None
 
 
 @dataclass
@@ -134,18 +136,26 @@ class Message:
                 ends.settle(tx, job_id, self.now, changes)
         reply, accepted = self._standing(tx)
         granted = self.grant(tx, changes)
-        drain = "drain" if self.agent["drain"] else "run"
-        reply |= {"acked": acked, "granted": granted.claims, "agent": drain}
+        reply |= {"acked": acked, "granted": granted.claims, "agent": "drain" if self.agent["drain"] else "run"}
+        reply |= {"slots": slots_of(self.agent), "quarantine": self.agent["quarantine"]}
         return Outcome(reply, granted, changes, accepted)
 
     def grant(self, tx: Connection, changes: Changes, so_far: Granted | None = None) -> Granted:
         """Return what the agent may claim, nothing if it does not ask; ``so_far`` is what it was granted already."""
         header = self.header
-        if header.claim_key is None or header.free_slots <= 0 or self.agent["drain"]:
+        if header.claim_key is None or header.free_slots <= 0 or self._is_closed(changes):
             return Granted()
-        wanted = min(header.free_slots, self.agent["slots"])
-        asker = Asker(self.agent["id"], self.agent["name"], self.agent["slots"], header.claim_key, wanted)
+        found = machine(self.agent)
+        wanted = min(header.free_slots, found.slots)
+        free = Free.read(header.free)
+        for claim in () if so_far is None else so_far.claims:
+            free.take(claim["needs"])
+        asker = Asker(found.id, found.name, found.slots, header.claim_key, wanted, found, free)
         return self.dispatcher.grant(tx, asker, self.now, self.clock, changes, so_far)
+
+    def _is_closed(self, changes: Changes) -> bool:
+        is_new = self.agent["id"] in changes.agents  # put into quarantine by this very message
+        return bool(self.agent["drain"]) or self.agent["quarantine"] is not None or is_new
 
     # -- whose attempts -----------------------------------------------------------------------------------------
 
@@ -262,6 +272,11 @@ class Message:
             ends.give_back(tx, job, self.now, changes, event.message)
             return
         reason = event.reason if event.reason in ("checkout", "error") else "error"
+        (attempt,) = reads.rows_of_attempt(tx, attempts, job["id"], event.attempt)
+        if quarantine.is_suspect(tx, job, attempt, "error"):
+            quarantine.note(tx, job, attempt, self.now, changes)
+            ends.give_back(tx, job, self.now, changes, event.message)
+            return
         message = f"{ends.label(job)} could not start: {event.message or 'the agent does not say why.'}"
         ends.conclude(tx, job, Verdict(FAILED, reason, message), self.now, changes)
 

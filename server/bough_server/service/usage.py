@@ -23,7 +23,7 @@ _GIB = float(1 << 30)
 def numbers_of(usage: Mapping[str, Any]) -> dict[str, float]:
     """Return what an agent says of its machine as numbers by name; what is not understood is left out."""
     found: dict[str, Any] = {"cpu": usage.get("cpu_percent"), "memory": usage.get("memory_percent")}
-    free = usage.get("disk_free_bytes")
+    free: Any = usage.get("disk_free_bytes")
     found["disk_free"] = free / _GIB if _is_number(free) else None
     gpus = usage.get("gpus")
     for gpu in gpus[:_MOST_GPUS] if isinstance(gpus, list) else []:
@@ -65,7 +65,7 @@ def history(tx: Connection, agent_id: str) -> dict[str, Any]:
     """
     row = agents.find(tx, agent_id)
     mine = select(agent_usage).where(agent_usage.c.agent == row["id"]).order_by(agent_usage.c.at)
-    by_step: dict[int, list[Mapping[str, Any]]] = {step_s: [] for step_s in STEPS}
+    by_step: dict[int, list[Any]] = {step_s: [] for step_s in STEPS}
     for found in tx.execute(mine).mappings():
         by_step.setdefault(found["step_s"], []).append(found)
     fine = by_step[min(STEPS)]

@@ -200,6 +200,7 @@ attempts = Table(
     Column("exit", Json),
     Column("exit_at", Float),
     Column("message", Text),
+    Column("suspect", Boolean, nullable=False, server_default=false()),  # `service.quarantine`
     Index(None, "agent", "state"),
     Index(None, "claim_key"),
 )
@@ -343,6 +344,7 @@ agents = Table(
     Column("offers", Json),  # what it has for jobs: data, GPUs, CPUs, memory, whose code it runs; as it registered
     Column("slots_set", Integer),  # slots that somebody gave it since; None: those it registered with
     Column("quarantine", Text),  # why it gets no jobs; None: it does
+    Column("trusted_at", Float),  # when it was last released from quarantine: what was before counts no more
     UniqueConstraint("name", "key"),
 )
 

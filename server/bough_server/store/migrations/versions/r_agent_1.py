@@ -19,6 +19,8 @@ def upgrade() -> None:
     op.add_column("agents", sa.Column("offers", sa.Text(), nullable=True))
     op.add_column("agents", sa.Column("slots_set", sa.Integer(), nullable=True))
     op.add_column("agents", sa.Column("quarantine", sa.Text(), nullable=True))
+    op.add_column("agents", sa.Column("trusted_at", sa.Float(), nullable=True))
+    op.add_column("attempts", sa.Column("suspect", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "agent_usage",
         sa.Column("agent", sa.Text(), nullable=False),
@@ -34,7 +36,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take them away."""
     op.drop_table("agent_usage")
-    for name in ("quarantine", "slots_set", "offers"):
+    op.drop_column("attempts", "suspect")
+    for name in ("trusted_at", "quarantine", "slots_set", "offers"):
         op.drop_column("agents", name)
     for table in ("jobs", "optimizations"):
         op.drop_column(table, "needs")
