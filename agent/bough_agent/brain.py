@@ -65,7 +65,7 @@ class Mind:
     outbox: tuple[tuple[int, Json], ...] = ()
     sequence: int = 0
     draining: bool = False
-    quitting: str | None = None  # None, "detach" or "requeue"
+    quitting: str | None = None  # None, "detach", "requeue" or "drain"
     jobs_left: int | None = None  # how many more claims may be taken; None is any number
     infra_failures: int = 0  # in a row
     claim_after: float = 0.0  # on the agent's clock: no claim before that
@@ -166,7 +166,7 @@ class Tampered:
 
 @dataclass(frozen=True)
 class Quit:
-    """The agent was asked to stop: "detach" leaves supervisors running, "requeue" stops them."""
+    """The agent was asked to stop: "detach" leaves supervisors running, "requeue" stops them, "drain" waits."""
 
     how: str
 

@@ -35,12 +35,18 @@ LOOK_S = 0.5  # how often the files of running attempts are looked at
 FLUSH_S = 10.0  # how long a stopping agent tries to say its last words
 REQUEUE_GRACE_S = 10.0  # how long attempts have to end when the agent stops and gives them back
 REQUEUE_S = 40.0  # then it leaves
+DRAIN_SIGNAL = signal.SIGUSR1  # end when all jobs have ended
+KILL_SIGNAL = signal.SIGUSR2  # stop all jobs, by force if need be, and give them back
+_PATIENCE_S = {"detach": FLUSH_S, "requeue": REQUEUE_S, "drain": float("inf")}
+_FATE = {"detach": "are left to their supervisors", "requeue": "are given back", "drain": "are waited for"}
 ORPHAN_S = 5.0  # how long a supervisor whose spawner has died may take to show itself
 
 
 @dataclass(frozen=True)
 class _Signal:
-    """The agent was asked to stop."""
+    """The agent was asked to stop: "detach", "requeue" or "drain"."""
+
+    how: str
 
 
 def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
@@ -105,6 +111,7 @@ class _Daemon:
         self._told_of_gpus_at = 0.0
         self._signals = 0
         self._quit_at: float | None = None
+        self._quit_how = ""
 
     @property
     def _mind(self) -> Mind:
@@ -157,7 +164,7 @@ class _Daemon:
         if self._signals > 1:
             return True
         if self._quit_at is not None:
-            limit_s = FLUSH_S if self._config.on_term == "detach" else REQUEUE_S
+            limit_s = _PATIENCE_S[self._quit_how]
             # A claim under way may bring grants, which must be given back.
             has_more = self._mind.outbox or self._mind.held or self._talk.claim_key is not None
             said_all = not has_more or (self._talk.said_goodbye and not self._mind.outbox and not self._talk.is_asking)
@@ -177,8 +184,8 @@ class _Daemon:
                 self._talk.is_urgent |= bell != self._mind.bell
             case Heard(spawner, said):
                 self._heard(spawner, said)
-            case _Signal():
-                self._signalled(time.monotonic())
+            case _Signal(how):
+                self._signalled(how, time.monotonic())
             case _:
                 self._step(item)  # type: ignore[arg-type]  # the rest of the queue is events
 
@@ -341,15 +348,15 @@ class _Daemon:
                 attempts.tell_of_gpus(self._home.attempt(*key), self._watch.of(held.gpus), time.time())
 
     # -- stopping -------------------------------------------------------------------------------------------
-    def _signalled(self, now: float) -> None:
+    def _signalled(self, how: str, now: float) -> None:
         self._signals += 1
         if self._signals == 1:
             self._quit_at = now
             running = sum(held.takes_slot for held in self._mind.held.values())
-            fate = "are left to their supervisors" if self._config.on_term == "detach" else "are given back"
-            self._say("stopping" + (f": {running} running jobs {fate}" if running else ""))
+            self._quit_how = how
+            self._say("stopping" + (f": {running} running jobs {_FATE[how]}" if running else ""))
             self._talk.retry_at = now
-            self._step(brain.Quit(self._config.on_term))
+            self._step(brain.Quit(how))
 
     @contextmanager
     def _hear_signals(self) -> Iterator[None]:
@@ -357,10 +364,13 @@ class _Daemon:
             yield  # whoever runs us in a thread stops us otherwise
             return
 
-        def hear(*_: object) -> None:
-            self._queue.put(_Signal())
+        ways = dict.fromkeys((signal.SIGTERM, signal.SIGINT), self._config.on_term)
+        ways |= {DRAIN_SIGNAL: "drain", KILL_SIGNAL: "requeue"}
 
-        before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+        def hear(number: int, _: object) -> None:
+            self._queue.put(_Signal(ways[signal.Signals(number)]))
+
+        before = {number: signal.signal(number, hear) for number in ways}
         try:
             yield
         finally:
