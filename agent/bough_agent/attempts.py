@@ -152,7 +152,8 @@ def is_supervised(folder: Path) -> bool:
 def found(home: Home) -> Iterator[tuple[Claim, tuple[int, ...]]]:
     """Yield the claims of all attempts that an earlier run of this agent left, and the GPUs of each."""
     for folder in sorted((home.root / "attempts").iterdir()):
-        row, gpus = read_json(folder, _CLAIM), ()
+        row = read_json(folder, _CLAIM)
+        gpus: tuple[int, ...] = ()
         try:
             claim = None if row is None else read_claim(row)
             gpus = tuple(int(index) for index in (row or {}).get("gpus") or ())
