@@ -19,10 +19,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bough import _git
-from bough_server.archive import records
+from bough_server.archive import records, running
 from bough_server.archive.records import RecordData, json_file
 from bough_server.store import reads, schema
 
+FORMAT = 1  # of a record, as docs/records.md describes it
 HEAD_BYTES = 256 * 1024  # of the log
 TAIL_BYTES = 768 * 1024
 _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # infos that describe the environment
@@ -101,7 +102,11 @@ def _job(
 ) -> dict[str, Any]:
     agents = {attempt["agent"]: _agent(tx, attempt["agent"]) for attempt in attempts}
     return {
+        "format": FORMAT,
         **_pick(job, _JOB),
+        "run": running.run_of(tx, job),
+        "channels": running.channels_of(tx, job),
+        "last": running.last_of(tx, job),
         "agent": agents.get(job["agent"], {}).get("name"),
         "source": _source(job["source"]),
         "attempts": [{**_pick(one, _ATTEMPT), "agent": agents[one["agent"]].get("name")} for one in attempts],
