@@ -76,7 +76,7 @@ def create_app(
     app.state.coordinator = coordinator
     app.state.access = access_
     app.state.closing = closing or Closing()
-    app.state.instance = coordinator.instance
+    app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
     for module in (access, optimizations, search, jobs, agents, export, events):
@@ -104,7 +104,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = Repositories(config.repositories)
         archivist = Archivist(coordinator.store, repositories)
-        coordinator.on_ended = archivist.ring
+        coordinator.ground.on_ended = archivist.ring
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))
@@ -152,7 +152,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         url = url_of(config.host, listener.getsockname()[1])
         async with build(config, closing) as (app, coordinator):
             server = Server(app, closing)
-            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.instance):
+            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.ground.instance):
                 say(f"coordinator listens on {url}" + _elsewhere(config.host, url))
                 if ready is not None:
                     ready(url, server)

@@ -46,8 +46,8 @@ async def optimization(
     all_attempts: bool = False,
 ) -> Response:
     """Return every trial, or every point of every trial."""
-    known = (await found.optimization(optimization_id))["id"]
-    make = found.point_export if points else found.trial_export
+    known = (await found.optimizations.one(optimization_id))["id"]
+    make = found.exports.points if points else found.exports.trials
     columns, rows = await make(known, all_attempts)
     return _file(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
 
@@ -62,7 +62,7 @@ async def job(
     all_attempts: bool = False,
 ) -> Response:
     """Return one job as a row, or every point of it."""
-    known = await found.job(job_id)
+    known = await found.jobs.one(job_id)
     if not points:
         row = job_row(known)
         return _file(f"{known['id']}-job", format, list(row), [row])
