@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bough import _layout
 from bough.errors import BoughError, UsageError
 from bough_agent import commands, ladder, supervisor
+from bough_agent.environment import Environments
 from bough_agent.home import Home, write_atomically
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.shipping import read_json
@@ -31,6 +32,7 @@ class Kit:
     sdk: Path
     shims: Path
     environ: Mapping[str, str]
+    environments: Environments = field(default_factory=Environments)
 
 
 class PreparationFailed(BoughError):
@@ -79,7 +81,11 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
         (_layout.SPEC, commands.spec(claim, argvs, cwd, env)),
     ):
         write_atomically(folder / name, json.dumps(content))
-    return commands.python_of(argvs, env["PATH"])
+    python = commands.python_of(argvs, env["PATH"])
+    environment = kit.environments.describe(python, env, str(kit.sdk))
+    if environment is not None:
+        write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
+    return python
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
@@ -100,8 +106,10 @@ def stop_cause(folder: Path) -> str | None:
 
 
 def read_exit(folder: Path) -> Json | None:
-    """Return exit.json, or None as long as there is none that can be understood."""
-    return read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    """Return exit.json with the environment that it ran in; None as long as there is none that can be understood."""
+    exit = read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    environment = None if exit is None else read_json(folder, _layout.ENVIRONMENT, limit=EXIT_BYTES)
+    return exit if exit is None or environment is None else {**exit, "environment": environment}
 
 
 def is_supervised(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from bough_cli import options, tables, wording
 from bough_cli.client import Client
-from bough_cli.commands import job_records
+from bough_cli.commands import job_records, reproduce
 from bough_cli.commands.optimization import trial_row
 from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
 from bough_cli.records import sources
@@ -23,7 +23,7 @@ def command() -> None:
     """List, show, watch and stop jobs; read, compare and take out their records."""
 
 
-for verb in job_records.COMMANDS:
+for verb in (*job_records.COMMANDS, reproduce.reproduce):
     command.add_command(verb)
 
 

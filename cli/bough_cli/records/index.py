@@ -28,11 +28,11 @@ BATCH = 1000
 Progress = Callable[[int, int], None]  # read so far, to read
 
 STATES = ("DONE", "FAILED", "ABORTED")
-_VIEW = (
+_JOB = (  # of the protocol
     "id optimization number model state end_reason message values kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
     "created_at started_at ended_at duration_s exit_code attempt attempts agent commit record unreachable partial "
     "status last"
-).split()
+)
 _COLUMNS = {
     "number": "number",
     "state": "state",
@@ -147,8 +147,8 @@ class Index:
             f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, ref LIMIT 3",
             [*given, name],
         ).fetchall()
-        jobs = list(dict.fromkeys(str(row[3]) for row in found))
-        if not name or not jobs or (len(jobs) > 1 and jobs[0] != name):
+        jobs = list(dict.fromkeys(str(row[3]) for row in found)) if name else []
+        if not jobs or (len(jobs) > 1 and jobs[0] != name):
             raise _not_one("job", name, jobs)
         ref, oid, row, _ = found[0]
         return Found(str(ref), str(oid), json.loads(row))
@@ -201,7 +201,7 @@ def view(ref: refs.JobRef, job: Mapping[str, Any], values: Mapping[str, Any]) ->
         "partial": bool(job.get("partial")),
         "last": job.get("last") or {},
     }
-    return {name: sure[name] if name in sure else job.get(name) for name in _VIEW}
+    return {name: sure[name] if name in sure else job.get(name) for name in _JOB.split()}
 
 
 def checked_states(text: str) -> list[str]:
@@ -241,7 +241,9 @@ def _sortable(value: Any) -> tuple[int, float, str]:
 
 def _not_one(noun: str, prefix: str, found: Sequence[str]) -> NotFound:
     if not found:
-        return NotFound(f"there is no record of {noun} {prefix} here.", "List them: bough job ls; bring more: bough pull.")
+        return NotFound(
+            f"there is no record of {noun} {prefix} here.", "List them: bough job ls; bring more: bough pull."
+        )
     return NotFound(f"{noun} {prefix} is ambiguous: {found[0]} and {found[1]} begin like that.", "Give more of it.")
 
 

@@ -94,14 +94,13 @@ class Record:
             NotFound: The record holds no such file.
         """
         clean = path.removeprefix("./").strip("/")
-        if clean and "\n" not in clean and "\0" not in clean:
+        is_inside = not {"", ".", ".."} & set(clean.split("/"))  # git takes ./x as relative to a working tree
+        if is_inside and "\n" not in clean and "\0" not in clean:
             for name in (FOLDER + clean, clean):
                 (found,) = objects.contents(self.git_dir, [f"{self.oid}:{name}"])
                 if found is not None:
                     return found
-        raise NotFound(
-            f"the record of {self.title} holds no file {path}.", f"See: bough job files {self.row['id']}."
-        )
+        raise NotFound(f"the record of {self.title} holds no file {path}.", f"See: bough job files {self.row['id']}.")
 
     def whole(self) -> Row:
         """Return the job with its channels, infos and attempts, as the coordinator shows it."""

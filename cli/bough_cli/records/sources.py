@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bough.errors import BoughError, Conflict, NotFound, Unavailable
-from bough_cli import home, options
 from bough_cli import client as clients
+from bough_cli import home, options
 from bough_cli.records import clones
 from bough_cli.records.index import Index
 from bough_cli.records.record import Record
@@ -155,9 +155,7 @@ def job_of(client: Client, name: str) -> Row:
         return row
     number = int(found[2])
     # Numbers are given without gaps, from 1 on.
-    page = client.get(
-        f"/optimizations/{_quoted(found[1])}/trials", sort="number", limit=1, offset=max(0, number - 1)
-    )
+    page = client.get(f"/optimizations/{_quoted(found[1])}/trials", sort="number", limit=1, offset=max(0, number - 1))
     for row in page["rows"]:
         if row["number"] == number:
             return row

@@ -61,7 +61,7 @@ def job_record(tx: Connection, job: Mapping[str, Any]) -> RecordData:
         "parameters.json": json_file(job["values"] or {}),
         "environment.json": json_file(_environment(tx, job, attempts, infos)),
         "log.txt": _log(tx, job["id"], job["attempt"]),
-        "exit.json": json_file(attempts[-1]["exit"] if attempts else None),
+        "exit.json": json_file(_exit(attempts)),
         **dict(_channels(tx, job["id"], job["attempt"])),
     }
     if job["optimization"] is not None:
@@ -130,15 +130,23 @@ def _environment(
     tx: Connection, job: Mapping[str, Any], attempts: list[dict[str, Any]], infos: Mapping[str, Any]
 ) -> dict[str, Any]:
     agent = _agent(tx, job["agent"]) if job["agent"] else {}
+    digest = (attempts[-1]["exit"] or {}).get("environment") if attempts else None
     streams = schema.streams.c
     mine = (streams.job == job["id"]) & (streams.attempt == job["attempt"]) & streams.header.is_not(None)
     headers = tx.execute(select(streams.header).where(mine).order_by(streams.stream)).scalars().all()
     return {
+        **running.environment_of(tx, digest),
         "interpreter": attempts[-1]["python"] if attempts else None,
         "agent": {name: agent.get(name) for name in ("name", "host", "version", "system")},
         "processes": [{name: header.get(name) for name in ("python", "sdk", "rank")} for header in headers],
         "reported": {name: infos[name] for name in _ENVIRONMENT if name in infos},
     }
+
+
+def _exit(attempts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return exit.json of the last attempt; its environment is in a file of its own."""
+    found = attempts[-1]["exit"] if attempts else None
+    return None if found is None else {name: value for name, value in found.items() if name != "environment"}
 
 
 def _spaces(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:

@@ -55,3 +55,10 @@ def channels_of(tx: Connection, job: Row) -> list[dict[str, Any]]:
 def last_of(tx: Connection, job: Row) -> dict[str, Any]:
     """Return the last value of each trace."""
     return reads.last_values(tx, [(job["id"], job["attempt"])]).get(job["id"], {})
+
+
+def environment_of(tx: Connection, digest: str | None) -> dict[str, Any]:
+    """Return interpreter, packages and chosen variables of an attempt, as its agent told them; empty if it did not."""
+    table = schema.environments.c
+    found = tx.execute(select(table.content).where(table.digest == (digest or ""))).scalar_one_or_none()
+    return dict(found) if isinstance(found, dict) else {}
