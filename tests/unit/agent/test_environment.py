@@ -85,11 +85,11 @@ def test_what_is_no_python_has_no_environment(tmp_path: Path, program: str) -> N
 
 
 def test_old_interpreters_can_tell_too() -> None:
-    old = Path("/root/.pyenv/versions/3.7.16/bin/python")
-    if not old.exists():
-        pytest.skip("this machine has no Python 3.7")
+    found = sorted((Path.home() / ".pyenv" / "versions").glob("3.7.*/bin/python"))
+    if not found:
+        pytest.skip("there is no Python 3.7 in pyenv")
 
-    found = ask(str(old), {"PATH": os.defpath})
+    told = ask(str(found[0]), {"PATH": os.defpath})
 
-    assert found is not None
-    assert found["python"] == "3.7.16"
+    assert told is not None
+    assert told["python"] == found[0].parents[1].name
