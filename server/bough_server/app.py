@@ -44,6 +44,7 @@ from bough_server.api.security import Access, Failures, Guard, Sessions, session
 from bough_server.archive.archivist import Archivist
 from bough_server.archive.http_backend import HttpBackend
 from bough_server.archive.repositories import Repositories
+from bough_server.archive.upkeep import Upkeep
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.service.clock import SystemClock
@@ -116,8 +117,8 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         await keys.ensure_admin(config.home)
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = Repositories(config.repositories)
-        archivist = Archivist(coordinator.store, repositories)
-        coordinator.ground.on_ended = archivist.ring
+        archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
+        coordinator.ground.on_archivable = archivist.ring
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))
