@@ -20,7 +20,7 @@ from bough_cli.wording import Row
 
 @click.group("job")
 def command() -> None:
-    """List, show, watch and stop jobs; read, compare and take out their records."""
+    """List, show, watch and stop jobs; read, compare and reproduce their records."""
 
 
 for verb in (*job_records.COMMANDS, reproduce.reproduce):

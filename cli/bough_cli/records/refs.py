@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 JOBS = "refs/bough/jobs/"
 OPTIMIZATIONS = "refs/bough/optimizations/"
+MODELS = "refs/bough/models/"
 INCOMING = "refs/bough/incoming/"
 MANUAL = "manual"
 
