@@ -25,7 +25,7 @@ NO_RECORDS = ":(top,exclude,glob)**/.bough/**"
 NOBODY = {"NAME": "bough", "EMAIL": "bough@localhost"}
 LARGE_BYTES = 100 * 1000**2  # that git does not hold yet: below, nobody is asked
 Agree = Callable[[str], bool]  # told what would be sent, says whether to
-# The copy of the index is written whole, wherever the user's is split over several files.
+# An index of our own is written whole, whether or not the user's is split over several files.
 _INDEX_OPTIONS = (
     "-c",
     "core.splitIndex=false",
@@ -148,7 +148,7 @@ def _copy_index(repository: git.Repo, copy: Path) -> None:
 
 def _add_all(repository: git.Repo, top: str, index: Mapping[str, str]) -> None:
     try:
-        run(repository, "-C", top, *_INDEX_OPTIONS, "add", "--all", "--", ":(top)", NO_RECORDS, env=index)
+        run(repository, "-C", top, "add", "--all", "--", ":(top)", NO_RECORDS, env=index)
     except UsageError as error:
         found = re.search(r"'([^']*)/' does not have a commit checked out", error.what)
         if found is None:
@@ -168,7 +168,7 @@ def _look_at_all(repository: git.Repo, index: Mapping[str, str]) -> None:
         given = "".join(f"{path}\0" for path in unwatched)
         run(
             repository,
-            *("-C", top, *_INDEX_OPTIONS, "update-index", "--no-assume-unchanged", "-z", "--stdin"),
+            *("-C", top, "update-index", "--no-assume-unchanged", "-z", "--stdin"),
             env=index,
             given=given,
         )
@@ -197,7 +197,7 @@ def run(repository: git.Repo, *arguments: str, env: Mapping[str, str] | None = N
             stdin.seek(0)
         try:
             told = repository.git.execute(
-                ["git", *arguments],
+                ["git", *(_INDEX_OPTIONS if "GIT_INDEX_FILE" in more else ()), *arguments],
                 env=more,
                 istream=stdin,
                 stdout_as_string=False,
