@@ -140,10 +140,13 @@ def blobs(repository: git.Repo, oids: Sequence[str]) -> dict[str, bytes]:
 
 
 def _copy_index(repository: git.Repo, copy: Path) -> None:
-    """Start from the user's index: it knows what is staged, and spares git reading every unchanged file."""
+    """Start from the user's index: it knows what is staged, and spares git reading every unchanged file.
+
+    The copy keeps its time: git reads again what has the same second as the index (racy-git.txt).
+    """
     own = Path(repository.git_dir) / "index"
     if own.exists():
-        shutil.copyfile(own, copy)
+        shutil.copy2(own, copy)
 
 
 def _add_all(repository: git.Repo, top: str, index: Mapping[str, str]) -> None:

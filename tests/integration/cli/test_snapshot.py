@@ -322,3 +322,14 @@ def test_a_url_with_files_of_git_lfs_is_refused(pointing: Path) -> None:
         UsageError, match=r"files that Git LFS keeps elsewhere \(weights\.bin\).*Clone it \(git lfs pull"
     ):
         source.find(pointing.as_uri())
+
+
+def test_a_change_within_the_second_of_the_last_commit_is_not_missed(repository: Repository) -> None:
+    """Same size, same second: git tells it only by the time of the index, which a copy must keep."""
+    place = repository({"bough.yml": DEFINITION, "a": "1\n"})
+    for round_ in range(3):
+        (place / "a").write_text(f"{round_}\n")
+        git(place, "add", "a")
+        (place / "a").write_text(f"{round_ + 5}\n")
+
+        assert show(place, source.find(str(place), dirty=True).commit, "a") == f"{round_ + 5}"
