@@ -165,7 +165,7 @@ class Archivist:
             raise trouble
         return bool(jobs)
 
-    async def _due(self) -> list[Mapping[str, Any]]:
+    async def _due(self) -> Sequence[Mapping[str, Any]]:
         limit = BATCH + len(self._refused)
         jobs = await self._store.read(lambda tx: reads.unrecorded_jobs(tx, limit))
         return [job for job in jobs if job["id"] not in self._refused][:BATCH]

@@ -213,8 +213,6 @@ def set_record(tx: Connection, job_id: str, ref: str) -> None:
     tx.execute(update(jobs_table).where(jobs_table.c.id == job_id).values(record=ref))
 
 
-
-
 def _in_order_of_time(found: Points) -> Points:
     """Merge several processes of one machine by its clock; equal times keep the order of the writers."""
     order = np.argsort(found.t, kind="stable")
