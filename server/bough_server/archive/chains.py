@@ -18,11 +18,12 @@ Json = Mapping[str, Any]
 
 @dataclass
 class ModelRows:
-    """A model and its revisions."""
+    """A model, its revisions, and the marks of its jobs."""
 
     ref: str
     model: dict[str, Any]
     revisions: list[dict[str, Any]] = field(default_factory=list)
+    marks: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -61,6 +62,7 @@ def model_rows(record: Record) -> ModelRows:
         if path.startswith("revisions/"):
             revision = {**mapping(record, path), "model": found.model["id"]}
             found.revisions.append(row(schema.model_revisions, revision, path))
+    found.marks = [row(schema.job_marks, line, "marks.jsonl") for line in _mappings(record, "marks.jsonl")]
     return found
 
 
@@ -110,13 +112,15 @@ def _check_ref(record: Record, own: str) -> None:
 
 
 def _lines(record: Record, folder: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for path in sorted(path for path in record.files if path.startswith(f"{folder}/")):
-        try:
-            lines = msgspec.json.Decoder().decode_lines(record.files[path] or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRecord(f"has a {path} that cannot be read: {error}.") from None
-        if not all(isinstance(line, dict) for line in lines):
-            raise BadRecord(f"has a {path} that does not hold a mapping a line.")
-        found += lines
-    return found
+    paths = sorted(path for path in record.files if path.startswith(f"{folder}/"))
+    return [line for path in paths for line in _mappings(record, path)]
+
+
+def _mappings(record: Record, path: str) -> list[dict[str, Any]]:
+    try:
+        lines: list[Any] = msgspec.json.Decoder().decode_lines(record.files.get(path) or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRecord(f"has a {path} that cannot be read: {error}.") from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise BadRecord(f"has a {path} that does not hold a mapping a line.")
+    return lines

@@ -6,7 +6,7 @@
     .bough/optimization.json  settings      .bough/model.json
     .bough/spaces.json        all versions  .bough/revisions/0001.json …
     .bough/definition.json
-    .bough/waiting.json       trials that have no values yet
+    .bough/waiting.json       trials that have no values yet     .bough/marks.jsonl  stars, tags and notes of jobs
     .bough/trials/0000.jsonl  a line per trial whose values are fixed: what its ask saw, and what it gave
     .bough/history/0000.jsonl a line per end, in the order that the optimizer was told
 
@@ -91,21 +91,30 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
 
 
 def model(tx: Connection, model_id: str, written: State | None) -> tuple[RecordData, State] | None:
-    """As `optimization`, of a model: its revisions."""
+    """As `optimization`, of a model: its revisions, and what people marked its jobs with."""
     row = _one(tx, schema.models, schema.models.c.id == model_id)
     if row is None:
         return None
-    table = schema.model_revisions
-    revisions = [dict(one) for one in tx.execute(_of(table, table.c.model, model_id, "number")).mappings()]
-    mark = _digest([json_file(row), *(one["digest"].encode() for one in revisions)])
+    table, marks = schema.model_revisions, _marks(tx, model_id)
+    known = select(table.c.number, table.c.digest, table.c.created_at).where(table.c.model == model_id)
+    revisions = tx.execute(known.order_by(table.c.number)).all()
+    head, shown = json_file({"format": FORMAT, **row}), json_lines(marks)
+    mark = _digest([head, shown, *(one.digest.encode() for one in revisions)])
     if written is not None and written.mark == mark:
         return None
-    files = {"model.json": json_file({"format": FORMAT, **row})}
-    for one in revisions:
+    files = {"model.json": head, "marks.jsonl": shown}
+    for one in tx.execute(_of(table, table.c.model, model_id, "number")).mappings():
         files[f"revisions/{one['number']:04d}.json"] = json_file({k: v for k, v in one.items() if k != "model"})
-    at = max([row["created_at"], *(one["created_at"] for one in revisions)])
+    times = [one.created_at for one in revisions] + [one["changed_at"] for one in marks]
     message = f"model {model_id}: {len(revisions)} revisions\n\n{MARK}{mark}\n"
-    return RecordData(model_ref(model_id), None, at, message, files, keeps=True), State(mark)
+    record = RecordData(model_ref(model_id), None, max([row["created_at"], *times]), message, files, keeps=True)
+    return record, State(mark)
+
+
+def _marks(tx: Connection, model_id: str) -> list[dict[str, Any]]:
+    table = schema.job_marks
+    found = select(table).join(schema.jobs, schema.jobs.c.id == table.c.job).where(schema.jobs.c.model == model_id)
+    return [dict(row) for row in tx.execute(found.order_by(table.c.job)).mappings()]
 
 
 def optimization_ref(optimization_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
@@ -41,7 +41,7 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
-        self.on_archivable: Callable[[Iterable[str]], None] | None = None  # is given the optimizations that changed
+        self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
         self.asks: Asks
         self.news: News
@@ -70,8 +70,8 @@ class Ground:
             self.ring(agent_id)
         for job_id in changes.ended:
             self.fleet.forget(job_id)
-        if (changes.ended or changes.optimizations) and self.on_archivable is not None:
-            self.on_archivable(changes.optimizations)
+        if self.on_archivable is not None and (changes.ended or changes.optimizations or changes.models):
+            self.on_archivable(changes)
         self.news.tell(changes)
 
     def ring(self, agent_id: str) -> None:

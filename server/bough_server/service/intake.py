@@ -54,6 +54,13 @@ def add_model(tx: Connection, found: ModelRows) -> None:
     upsert(tx, schema.model_revisions, found.revisions)
 
 
+def add_marks(tx: Connection, found: ModelRows) -> None:
+    """Add what people marked jobs with, where the jobs are there and not marked otherwise."""
+    jobs = [mark["job"] for mark in found.marks]
+    known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.id.in_(jobs))).scalars())
+    upsert(tx, schema.job_marks, [mark for mark in found.marks if mark["job"] in known])
+
+
 def know_definition(tx: Connection, model: str, revision: int, raw: Row | None, at: float, by: str) -> int:
     """Return the number of the model's revision that is this definition, added if it is new.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from bough import _git
 from bough.errors import UsageError
 from bough_server.archive import objects, upkeep
-from bough_server.archive.chains import OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
 from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
@@ -29,7 +29,7 @@ BATCH = 500
 _FETCH_S = 3600.0
 _WANTED = ("code", "models", "optimizations", "jobs")  # below refs/bough/
 LOST = (
-    "Not in git, and so not here: keys, logins and agents' own secrets. Agents log in anew with a key from "
+    "Not in git, and so not here: keys, logins, kept views and agents' own secrets. Agents log in anew with a key from "
     "`bough key create`, and trials that were running start again with the same values."
 )
 
@@ -131,14 +131,17 @@ class _Rebuild:
         upkeep.pack(self._repository)
         with Objects(self._repository) as source:
             reader = Reader(source)
-            self._read_model(reader)
+            models = self._read_model(reader)
             chains = self._read_optimizations(reader)
             self._read_jobs(reader, {chain.row["id"] for chain in chains})
         for chain in chains:
             add = partial(intake.add_history, found=chain, refused=self._refused)
             self._found.problems += self._store.write_sync(add)
+        for model in models:
+            self._store.write_sync(partial(intake.add_marks, found=model))
 
-    def _read_model(self, reader: Reader) -> None:
+    def _read_model(self, reader: Reader) -> list[ModelRows]:
+        models = []
         for record in reader.read(objects.refs(self._repository, MODEL_REFS + self._model)):
             try:
                 model = model_rows(record)
@@ -146,6 +149,8 @@ class _Rebuild:
                 self._complain(record, error)
                 continue
             self._store.write_sync(partial(intake.add_model, found=model))
+            models.append(model)
+        return models
 
     def _read_optimizations(self, reader: Reader) -> list[OptimizationRows]:
         chains = []

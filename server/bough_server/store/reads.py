@@ -129,10 +129,15 @@ def points_in(chunks: Sequence[tuple[str, bytes]], channel: Row, cut: Mapping[st
     """As `points_of`, of chunks that were read already: (writer, bytes), by writer and first line."""
     decoded = [(writer, codec.decode(data)) for writer, data in chunks]
     whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
-    writers = [writer for writer, chunk in decoded for _ in range(len(chunk.seq))]
-    limits = [OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT) for writer in writers]
-    found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= np.array(limits, np.int64))
+    lengths = [len(chunk.seq) for _, chunk in decoded]
+    writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
+    limits = np.repeat(np.array([_limit(writer, cut) for writer, _ in decoded], np.int64), lengths)
+    found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= limits)
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
+
+
+def _limit(writer: str, cut: Mapping[str, int]) -> int:
+    return OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT)
 
 
 def cuts(tx: Connection, job_id: str, attempt: int) -> dict[str, int]:

@@ -97,7 +97,7 @@ async def a_rich_life(stage: Stage) -> str:
     for _ in range(3):
         claim = await one(agent)
         await agent.deliver(claim, told(claim["values"]), b"hello\nlog\n")
-    made = await optimize(stage, commit, warm_start=first, on_failure={"retry": 1})
+    made = await optimize(stage, commit, warm_start=first, max_parallel=1, on_failure={"retry": 1})
     await stage.coordinator.optimizations.enqueue(ADMIN, made, {"values": {"x": 0.25, "n": 2, "kind": "b"}})
     await play(stage, agent)
     body = {"definition": DEFINITION, "commit": commit, "folder": "", "source": {}, "values": {"x": 0.125}}
@@ -106,6 +106,8 @@ async def a_rich_life(stage: Stage) -> str:
     await agent.deliver(manual, told(manual["values"]), b"by hand\n")
     waiting = await stage.coordinator.jobs.create(ADMIN, body)
     await stage.coordinator.jobs.stop(waiting["id"])  # it never ran
+    await stage.coordinator.tables.mark(ADMIN, manual["job_id"], {"star": True, "tags": ["good"], "note": "Lösung?"})
+    await stage.coordinator.models.revise(ADMIN, {"definition": {**DEFINITION, "priority": 3}})
     return made
 
 
@@ -153,6 +155,7 @@ async def shown(coordinator: Coordinator, optimization: str) -> dict[str, Any]:
         "logs": {job_id: await jobs.log(job_id) for job_id in whole},
         "optimization": await coordinator.optimizations.one(optimization),
         "asks": await searches.stored(optimization),
+        "model": await coordinator.models.one("me/digits"),
     }
 
 
@@ -220,7 +223,7 @@ def test_a_lost_database_comes_back_from_a_mirror_clone_and_the_search_goes_on_a
             await kept.stop()
 
     async def going_on(kept: Coordinator, second: Coordinator, made: str) -> None:
-        """The coordinator that lost nothing and the one that was rebuilt ask for the same points from here on."""
+        """From here on the coordinator that lost nothing and the one that was rebuilt ask for the same points."""
         found = []
         for coordinator in (kept, second):
             await coordinator.optimizations.extend(made, 30)
