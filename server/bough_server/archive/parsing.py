@@ -155,7 +155,7 @@ def _nothing(kind: Any) -> Any:
 
 def _check_job(record: Record, job: Json) -> None:
     """The ref, the commit and its date must say the same as the record."""
-    if job["state"] not in TERMINAL or job["ended_at"] is None:
+    if job["state"] not in TERMINAL or job["ended_at"] is None or job["end_reason"] is None:
         raise BadRecord(f"is of a job that has not ended: it is {str(job['state'])[:20]!r}.")
     own = records.job_ref(job["optimization"], job["number"], job["id"])
     if not record.ref.endswith("/jobs/" + own.removeprefix(records.JOB_REFS)):

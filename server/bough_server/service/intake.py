@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 
 from bough_server.archive.chains import ModelRows, OptimizationRows
 from bough_server.archive.parsing import BadRecord, JobRows
+from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
 from bough_server.service import definitions
 from bough_server.service import kpi as kpis
@@ -23,6 +24,17 @@ from bough_server.store import reads, schema
 from bough_server.store.dialects import upsert
 
 Row = Mapping[str, Any]
+
+
+def check_code(record: Record, found: JobRows, reader: Reader) -> None:
+    """Raise `BadRecord` if the code in a record is not that of the commit which it says was run."""
+    if not record.parents:
+        return
+    code = reader.code_of(record.parents[0])
+    if code is None:
+        raise BadRecord(f"grows from commit {record.parents[0]}, which is not here.")
+    if code != record.code:
+        raise BadRecord(f"holds other code than commit {found.job['commit']}, which it says was run.")
 
 
 def check_kpi(found: JobRows) -> None:
@@ -95,7 +107,10 @@ def add_optimization(tx: Connection, found: OptimizationRows) -> None:
 
 
 def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
-    """Add jobs with all that they reported; their models and optimizations are there."""
+    """Add jobs with all that they reported; their models and optimizations are there.
+
+    What is known of an agent already stays as it is.
+    """
     jobs = []
     revisions: dict[tuple[str, int, str], int] = {}
     for found in some:
@@ -127,7 +142,7 @@ def _add_agents(tx: Connection, some: Sequence[JobRows]) -> None:
         for agent in one.agents:
             first = found.get(agent["id"], {}).get("registered_at", at)
             found[agent["id"]] = {**agent, "registered_at": min(first, at), "seen_at": at}
-    upsert(tx, schema.agents, list(found.values()), replace=("seen_at",))
+    upsert(tx, schema.agents, list(found.values()))
 
 
 def _add_channels(tx: Connection, some: Sequence[JobRows]) -> None:

@@ -182,7 +182,7 @@ class _Rebuild:
                 found = job_rows(record)
                 if found.job["model"] != self._model:
                     continue
-                check_code(record, found, reader)
+                intake.check_code(record, found, reader)
                 intake.check_kpi(found)
                 if found.job["optimization"] is not None and found.job["optimization"] not in optimizations:
                     raise BadRecord(f"is of optimization {found.job['optimization']}, which is not here.")
@@ -194,14 +194,3 @@ class _Rebuild:
 
     def _complain(self, record: Record, error: BadRecord) -> None:
         self._found.problems.append(f"{record.ref} {error} It is left out.")
-
-
-def check_code(record: Record, found: JobRows, reader: Reader) -> None:
-    """Raise `BadRecord` if the code in a record is not that of the commit which it says was run."""
-    if not record.parents:
-        return
-    code = reader.code_of(record.parents[0])
-    if code is None:
-        raise BadRecord(f"grows from commit {record.parents[0]}, which is not here.")
-    if code != record.code:
-        raise BadRecord(f"holds other code than commit {found.job['commit']}, which it says was run.")
