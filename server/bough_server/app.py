@@ -33,6 +33,7 @@ from bough_server.api import (
     models,
     optimizations,
     page,
+    records,
     replies,
     search,
     tables,
@@ -93,10 +94,10 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, agents, export, events):
+    for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
-    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))
+    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))
     app.include_router(page.router(shown))
     return app
 
@@ -116,9 +117,9 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         keys = Keys(coordinator.store, clock.now)
         await keys.ensure_admin(config.home)
         sessions = Sessions(session_secret(config.home), clock.now)
-        repositories = Repositories(config.repositories)
+        repositories = coordinator.ground.repositories
         archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
-        coordinator.ground.on_archivable = archivist.ring
+        coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))

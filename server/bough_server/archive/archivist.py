@@ -89,14 +89,14 @@ class Archivist:
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
-        self._changed: set[str] | None = None  # optimizations that may have changed; None: all
+        self._changed: set[str] | None = None  # optimizations and models that may have changed; None: all
         self._known: dict[str, State] = {}  # what the chains hold, by ref
         self._met: set[str] = set()  # models whose chains were looked at
 
-    def ring(self, optimizations: Iterable[str] = ()) -> None:
-        """Say that something ended, or that these optimizations changed; returns at once."""
+    def ring(self, optimizations: Iterable[str] = (), models: Iterable[str] = ()) -> None:
+        """Say that something ended, or that these optimizations or models changed; returns at once."""
         if self._changed is not None:
-            self._changed.update(optimizations)
+            self._changed.update(optimizations, models)
         self._rung.set()
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ class Archivist:
             raise trouble
         return bool(jobs)
 
-    async def _due(self) -> list[Mapping[str, Any]]:
+    async def _due(self) -> Sequence[Mapping[str, Any]]:
         limit = BATCH + len(self._refused)
         jobs = await self._store.read(lambda tx: reads.unrecorded_jobs(tx, limit))
         return [job for job in jobs if job["id"] not in self._refused][:BATCH]
@@ -175,9 +175,10 @@ class Archivist:
         if model not in self._met:
             self._known |= await asyncio.to_thread(_states, repository, model)
             self._met.add(model)
-        while jobs or optimizations:
+        more = True
+        while more:
             batch, jobs = await self._store.read(partial(self._assemble, model=model, jobs=jobs, chains=optimizations))
-            optimizations = []
+            optimizations, more = [], bool(jobs)
             if batch.records:
                 await self._write_batch(repository, batch)
 
@@ -242,15 +243,14 @@ def _states(repository: Path, model: str) -> dict[str, State]:
 
 
 def _of_models(tx: Connection, changed: set[str] | None) -> dict[str, list[str]]:
-    """Return the optimizations of each model, those that changed or all of them."""
+    """Return the optimizations of each model, those that changed or all of them; models have a slash in their name."""
     table = schema.optimizations.c
     found = select(table.id, table.model).order_by(table.created_at, table.id)
     models: dict[str, list[str]] = {}
     if changed is None:
         models = {model: [] for model in tx.execute(select(schema.models.c.id)).scalars()}
-    elif not changed:
-        return {}
     else:
+        models = {model: [] for model in sorted(changed) if "/" in model}
         found = found.where(table.id.in_(sorted(changed)))
     for optimization_id, model in tx.execute(found):
         models.setdefault(model, []).append(optimization_id)

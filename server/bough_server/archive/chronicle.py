@@ -6,6 +6,7 @@
     .bough/optimization.json  settings      .bough/model.json
     .bough/spaces.json        all versions  .bough/revisions/0001.json …
     .bough/definition.json
+    .bough/waiting.json       trials that have no values yet     .bough/marks.jsonl  stars, tags and notes of jobs
     .bough/trials/0000.jsonl  a line per trial whose values are fixed: what its ask saw, and what it gave
     .bough/history/0000.jsonl a line per end, in the order that the optimizer was told
 
@@ -70,6 +71,7 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     files = {
         "optimization.json": json_file({"format": FORMAT, **row, "source": public(row["source"])}),
         "spaces.json": json_file([{k: v for k, v in one.items() if k != "optimization"} for one in spaces]),
+        "waiting.json": json_file(_trials(tx, optimization_id, schema.jobs.c["values"].is_(None))),
     }
     valued = _valued(tx, optimization_id)
     mark = _digest([*files.values(), repr((valued, row["history_seq"])).encode()])
@@ -80,7 +82,7 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     revision = schema.model_revisions.c
     its_own = (revision.model == row["model"]) & (revision.number == row["revision"])
     files["definition.json"] = json_file(tx.execute(select(revision.definition).where(its_own)).scalar_one_or_none())
-    files |= _segments("trials", _trials(tx, optimization_id, since.trials // SEGMENT * SEGMENT), "number")
+    files |= _segments("trials", _valued_trials(tx, optimization_id, since.trials // SEGMENT * SEGMENT), "number")
     files |= _segments("history", _ends(tx, optimization_id, since.ends // SEGMENT * SEGMENT), "seq")
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n\n"
     message += f"{len(valued)} trials have values, {row['history_seq']} ends are known\n\n{MARK}{mark}\n"
@@ -89,21 +91,30 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
 
 
 def model(tx: Connection, model_id: str, written: State | None) -> tuple[RecordData, State] | None:
-    """As `optimization`, of a model: its revisions."""
+    """As `optimization`, of a model: its revisions, and what people marked its jobs with."""
     row = _one(tx, schema.models, schema.models.c.id == model_id)
     if row is None:
         return None
-    table = schema.model_revisions
-    revisions = [dict(one) for one in tx.execute(_of(table, table.c.model, model_id, "number")).mappings()]
-    mark = _digest([json_file(row), *(one["digest"].encode() for one in revisions)])
+    table, marks = schema.model_revisions, _marks(tx, model_id)
+    known = select(table.c.number, table.c.digest, table.c.created_at).where(table.c.model == model_id)
+    revisions = tx.execute(known.order_by(table.c.number)).all()
+    head, shown = json_file({"format": FORMAT, **row}), json_lines(marks)
+    mark = _digest([head, shown, *(one.digest.encode() for one in revisions)])
     if written is not None and written.mark == mark:
         return None
-    files = {"model.json": json_file({"format": FORMAT, **row})}
-    for one in revisions:
+    files = {"model.json": head, "marks.jsonl": shown}
+    for one in tx.execute(_of(table, table.c.model, model_id, "number")).mappings():
         files[f"revisions/{one['number']:04d}.json"] = json_file({k: v for k, v in one.items() if k != "model"})
-    at = max([row["created_at"], *(one["created_at"] for one in revisions)])
+    times = [one.created_at for one in revisions] + [one["changed_at"] for one in marks]
     message = f"model {model_id}: {len(revisions)} revisions\n\n{MARK}{mark}\n"
-    return RecordData(model_ref(model_id), None, at, message, files, keeps=True), State(mark)
+    record = RecordData(model_ref(model_id), None, max([row["created_at"], *times]), message, files, keeps=True)
+    return record, State(mark)
+
+
+def _marks(tx: Connection, model_id: str) -> list[dict[str, Any]]:
+    table = schema.job_marks
+    found = select(table).join(schema.jobs, schema.jobs.c.id == table.c.job).where(schema.jobs.c.model == model_id)
+    return [dict(row) for row in tx.execute(found.order_by(table.c.job)).mappings()]
 
 
 def optimization_ref(optimization_id: str) -> str:
@@ -128,10 +139,14 @@ def _valued(tx: Connection, optimization_id: str) -> list[int]:
     return list(tx.execute(select(schema.jobs.c.number).where(mine).order_by(schema.jobs.c.number)).scalars())
 
 
-def _trials(tx: Connection, optimization_id: str, after: int) -> list[dict[str, Any]]:
+def _valued_trials(tx: Connection, optimization_id: str, after: int) -> list[dict[str, Any]]:
+    return _trials(tx, optimization_id, schema.jobs.c["values"].is_not(None) & (schema.jobs.c.number > after))
+
+
+def _trials(tx: Connection, optimization_id: str, which: Any) -> list[dict[str, Any]]:
     table = schema.jobs.c
-    mine = (table.optimization == optimization_id) & table["values"].is_not(None) & (table.number > after)
-    rows = tx.execute(select(*(table[name] for name in _TRIAL)).where(mine).order_by(table.number)).mappings()
+    chosen = select(*(table[name] for name in _TRIAL)).where(table.optimization == optimization_id, which)
+    rows = tx.execute(chosen.order_by(table.number)).mappings()
     return [{**row, "source": public(row["source"])} for row in rows]
 
 

@@ -39,7 +39,16 @@ def _placed(record: RecordData, existing: Mapping[str, int]) -> RecordData:
 
 def is_refusal(error: GitFailed) -> bool:
     """Tell whether git objects to what it was given; otherwise it was killed, or could not write just now."""
-    cannot_write = ("No space left", "quota exceeded", "File too large", "Read-only", "Permission denied", "unable to ")
+    cannot_write = (
+        "diskspace",
+        "No space left",
+        "quota",
+        "too large",
+        "write error",
+        "Read-only",
+        "denied",
+        "unable to ",
+    )
     return (error.returncode or -1) > 0 and not any(text in error.stderr for text in cannot_write)
 
 
@@ -68,6 +77,10 @@ def _import(repository: Path, records: Sequence[RecordData]) -> None:
             input=stream(records),
             timeout_s=_TIMEOUT_S,
         )
+    except BaseException:
+        for left in repository.glob("objects/pack/tmp_pack_*"):  # ours: pushes have folders of their own
+            left.unlink(missing_ok=True)
+        raise
     finally:
         for report in repository.glob("fast_import_crash_*"):  # holds what was being written
             report.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""All that the store knows of some ended jobs, read together: a query for a batch costs what one for a job does."""
+"""Everything that the store knows of some ended jobs, read together: a query costs as much for a batch as for one."""
 
 from __future__ import annotations
 

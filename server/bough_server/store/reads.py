@@ -131,10 +131,13 @@ def points_in(chunks: Sequence[tuple[str, bytes]], channel: Row, cut: Mapping[st
     whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
     lengths = [len(chunk.seq) for _, chunk in decoded]
     writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
-    starts = [OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT) for writer, _ in decoded]
-    limits = np.repeat(np.array(starts, np.int64), lengths)
+    limits = np.repeat(np.array([_limit(writer, cut) for writer, _ in decoded], np.int64), lengths)
     found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= limits)
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
+
+
+def _limit(writer: str, cut: Mapping[str, int]) -> int:
+    return OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT)
 
 
 def cuts(tx: Connection, job_id: str, attempt: int) -> dict[str, int]:
@@ -213,8 +216,6 @@ def unrecorded_jobs(tx: Connection, limit: int) -> list[dict[str, Any]]:
 def set_record(tx: Connection, job_id: str, ref: str) -> None:
     """Note the ref of the commit that the job became."""
     tx.execute(update(jobs_table).where(jobs_table.c.id == job_id).values(record=ref))
-
-
 
 
 def _in_order_of_time(found: Points) -> Points:

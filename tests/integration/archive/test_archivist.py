@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -222,6 +224,47 @@ def test_a_record_that_git_refuses_holds_up_no_other(
         "better": "refs/bough/jobs/manual/0000-better",
     }
     assert "no record of job not a ref: git fast-import failed" in caplog.text
+
+
+def test_a_full_disk_in_the_middle_of_a_record_costs_nothing_but_time(
+    store: Database, repositories: Repositories, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git is real, and may write no file longer than 4 KiB for a while."""
+    store.write_sync(lambda tx: end_job(tx, "job1", code))
+    noise = update(schema.infos).values(value=os.urandom(30_000).hex())
+    store.write_sync(lambda tx: tx.execute(noise).rowcount)
+    cramped = tmp_path / "bin"
+    cramped.mkdir()
+    (cramped / "git").write_text(f'#!/bin/sh\nulimit -f 8\nexec {shutil.which("git")} "$@"\n')
+    (cramped / "git").chmod(0o755)
+    archivist = Archivist(store, repositories)
+
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(cramped), prepend=os.pathsep)
+        with pytest.raises(commits.GitFailed, match="git fast-import failed"):
+            asyncio.run(archivist.flush())
+    assert recorded(store) == {"job1": None}
+    repository = repositories.path("me/digits")
+    assert [*repository.glob("objects/pack/tmp_pack_*"), *repository.glob("fast_import_crash_*")] == []
+
+    asyncio.run(archivist.flush())
+
+    assert recorded(store) == {"job1": "refs/bough/jobs/manual/0000-job1"}
+    assert git(repositories, "fsck", "--strict", "--full") == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal: sha1 file '/x/objects/pack/tmp_pack_3XwebE' write error. Out of diskspace",
+        "fatal: unable to create '/x/refs/bough/jobs/a.lock': No space left on device",
+    ],
+    ids=["pack", "ref"],
+)
+def test_what_git_says_of_a_full_disk_is_no_refusal(said: str) -> None:
+    assert not commits.is_refusal(commits.GitFailed("git fast-import failed", returncode=128, stderr=said))
+    assert commits.is_refusal(commits.GitFailed("failed", returncode=128, stderr="fatal: Invalid ref name or SHA1"))
+    assert not commits.is_refusal(commits.GitFailed("killed", returncode=-9))
 
 
 def test_a_record_whose_code_is_missing_is_written_all_the_same(store: Database, repositories: Repositories) -> None:
