@@ -73,8 +73,23 @@ def push(place: str | None, optimization: str | None, model: str | None, as_json
             mine += sorted({refs.OPTIMIZATIONS + row["optimization"] for row in rows if row["optimization"]})
             with others.of_coordinator(address, name) as other:
                 found = transfer.push(git_dir, other, [*mine, refs.MODELS + name], progress)
-            whole = Brought(whole.new + found.new, whole.known + found.known, whole.refused + found.refused)
+            checked = _taken_in(address, name, found)
+            whole = Brought(whole.new + checked.new, whole.known + checked.known, whole.refused + checked.refused)
     _conclude("brought there", whole, as_json)
+
+
+def _taken_in(address: Address, model: str, brought: Brought) -> Brought:
+    """Let the coordinator check what was pushed to it; what it does not take is told line by line."""
+    if not brought.new:
+        return brought
+    with Client(address) as client:
+        told = client.post("/incoming", {"model": model})
+    new = sum(1 for name in told["accepted"] if name.startswith(refs.JOBS))
+    for row in told["refused"]:
+        click.echo(f"{row['ref']} was not taken: {row['detail']}", err=True)
+    if told["refused"]:
+        raise UsageError(f"{address.url} did not take {len(told['refused'])} of the refs.", "Why is said above.")
+    return Brought(new, brought.known + brought.new - new, brought.refused)
 
 
 def _clone(repo: str | None) -> str:

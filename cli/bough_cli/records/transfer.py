@@ -33,6 +33,8 @@ _PROGRESS = re.compile(r"(?:remote: )?([A-Z][a-z]+ [a-z]+):\s+(\d+)%")
 _CHATTER = re.compile(
     r"(?:remote: )?(?:Enumerating|Counting|Compressing|Total|Writing|Receiving|Resolving|Delta|Unpack)"
 )
+_DIFFERS = re.compile(r"! \[rejected\].*\((?:non-fast-forward|fetch first|already exists)\)")
+_REF = re.compile(r"refs/bough/\S+")
 _PART = re.compile(r"refs/bough/(jobs|optimizations|models)/")
 
 
@@ -89,16 +91,16 @@ def pull(git_dir: str, other: Other, optimization: str | None, progress: Progres
     """
     there = _matching(look(git_dir, other, f"{_ROOT}*"), patterns(optimization))
     here = dict(objects.refs(git_dir, _ROOT))
-    different = _refused(git_dir, {name: here[name] for name in there if name in here}, there, is_pull=True)
-    new = [name for name in there if here.get(name) != there[name] and name not in different]
+    new = [name for name in there if here.get(name) != there[name]]
+    different: tuple[str, ...] = ()
     if new:
         used = [pattern for pattern in patterns(optimization) if any(name.startswith(pattern) for name in new)]
         wanted = [f"{one}*:{one}*" if one.endswith("/") else f"{one}:{one}" for one in used]
         options = ["--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--stdin"]
-        given = "".join(f"{line}\n" for line in [*wanted, *(f"^{name}" for name in different)])
-        _run(["fetch", *options, "--end-of-options", other.address], git_dir, other, progress, given)
+        given = "".join(f"{line}\n" for line in wanted)
+        different = _run(["fetch", *options, "--end-of-options", other.address], git_dir, other, progress, given)
         _pack(git_dir, len(new))
-    return _brought(there, new, different)
+    return _brought(there, [name for name in new if name not in different], different)
 
 
 def push(git_dir: str, other: Other, mine: Iterable[str], progress: Progress) -> Brought:
@@ -115,15 +117,14 @@ def push(git_dir: str, other: Other, mine: Iterable[str], progress: Progress) ->
     """
     here = _matching(dict(objects.refs(git_dir, _ROOT)), list(mine))
     found = look(git_dir, other, f"{_ROOT}*")
-    there = {name: (found.get(_incoming(name)) if other.incoming else None) or found.get(name) for name in here}
-    both = {name: oid for name, oid in there.items() if oid is not None}
-    different = _refused(git_dir, both, here, is_pull=False)
-    new = [name for name in here if there[name] != here[name] and name not in different]
+    different = _refused(git_dir, {name: found[name] for name in here if name in found}, here)
+    new = [name for name in here if found.get(name) != here[name] and name not in different]
     if new:
         lines = [f"{here[name]}:{_incoming(name) if other.incoming else name}" for name in new]
         for start in range(0, len(lines), _AT_ONCE):
             command = ["push", "--progress", "--no-verify", "--end-of-options", other.address]
-            _run([*command, *lines[start : start + _AT_ONCE]], git_dir, other, progress)
+            different += _run([*command, *lines[start : start + _AT_ONCE]], git_dir, other, progress)
+    new = [name for name in new if name not in different]
     return _brought(here, new, different)
 
 
@@ -156,19 +157,10 @@ def _matching(refs: Mapping[str, str], prefixes: list[str]) -> Refs:
     }
 
 
-def _refused(git_dir: str, old: Mapping[str, str], new: Mapping[str, str], is_pull: bool) -> tuple[str, ...]:
-    """Return the refs that would be written over: a job's record never changes, the others may only grow.
-
-    A chain that the receiving side does not hold yet can only be compared by git when it arrives, so for a pull these
-    are left to it: without a plus it refuses what is no continuation.
-    """
-    found = []
-    for name, oid in old.items():
-        if oid == new[name]:
-            continue
-        if name.startswith(JOBS) or (not is_pull and not _is_ancestor(git_dir, oid, new[name])):
-            found.append(name)
-    return tuple(found)
+def _refused(git_dir: str, old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the refs that would be written over: a record may only be replaced by one that stands on it."""
+    differing = {name: oid for name, oid in old.items() if oid != new[name]}
+    return tuple(name for name, oid in differing.items() if not _is_ancestor(git_dir, oid, new[name]))
 
 
 def _is_ancestor(git_dir: str, older: str, newer: str) -> bool:
@@ -191,8 +183,11 @@ def _pack(git_dir: str, fresh: int) -> None:
             _git.run(["pack-refs", "--all"], git_dir=git_dir, timeout_s=LOOK_S)
 
 
-def _run(arguments: list[str], git_dir: str, other: Other, progress: Progress, given: str = "") -> None:
-    """Run a fetch or push and tell its progress, which git writes to stderr with carriage returns."""
+def _run(arguments: list[str], git_dir: str, other: Other, progress: Progress, given: str = "") -> tuple[str, ...]:
+    """Run a fetch or push; return the refs that it left alone because the other content does not stand on theirs.
+
+    Its progress, which git writes to stderr with carriage returns, is told as it comes.
+    """
     process = subprocess.Popen(
         _git.command(arguments, git_dir=git_dir, with_token=other.token is not None),
         env=_git.environment(token=other.token, allow_file=True),
@@ -224,8 +219,10 @@ def _run(arguments: list[str], git_dir: str, other: Other, progress: Progress, g
     finally:
         timer.cancel()
         process.stderr.close()
-    if process.returncode != 0:
+    differing = [line for line in said if _DIFFERS.search(line)]
+    if process.returncode != 0 and not differing:
         raise _failed(arguments[0], other, said)
+    return tuple(found[0] for line in differing if (found := _REF.search(line)))
 
 
 def _lines(stream: IO[bytes]) -> Iterable[str]:
@@ -246,14 +243,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _failed(verb: str, other: Other, said: list[str]) -> UsageError:
-    rejected = [line for line in said if "[rejected]" in line or "[remote rejected]" in line]
+    rejected = [line for line in said if "[remote rejected]" in line]
     if rejected:
-        names = [found[0] for line in rejected if (found := re.search(r"refs/bough/\S+", line))]
+        names = [found[0] for line in rejected if (found := _REF.search(line))]
         remote = next((line.removeprefix("remote: ").strip() for line in said if line.startswith("remote: ")), "")
-        what = f"{other.shown} refuses {len(rejected)} refs ({', '.join(names[:3])}): "
         reason = re.search(r"\(([^)]*)\)\s*$", rejected[0])
-        why = (remote or (reason[1] if reason else "they differ")).rstrip(".")
-        return UsageError(f"{what}{why}.", "Nothing was written over; compare both sides: git ls-remote.")
+        why = (remote or (reason[1] if reason else "it does not say why")).rstrip(".")
+        return UsageError(f"{other.shown} refuses {', '.join(names[:3])}: {why}.", "See there what may be pushed.")
     faults = [line for line in said if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))] or said[-1:]
     told = faults[0].split(":", 1)[-1].strip().rstrip(".") if faults else "git ended without a word"
     return UsageError(f"git {verb} with {other.shown} failed: {told}.", "Check the address, the key and the network.")

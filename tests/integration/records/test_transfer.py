@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.api.running import Running, running
@@ -112,7 +113,7 @@ def test_an_optimizations_chain_grows_and_never_goes_back(clone: Clone, another:
     tree = git(other.place, "rev-parse", "HEAD^{tree}")
     git(other.place, "update-ref", ref, git(other.place, "commit-tree", "-m", "another chain", tree))
     said = clone.bough("pull", str(other.place), code=1)
-    assert f"refuses 1 refs ({ref}): non-fast-forward. Nothing was written over" in said
+    assert f"1 refs are on both sides with another content: {ref}. Nothing was written over" in said
     said = clone.bough("push", str(other.place), code=1)
     assert f"another content: {ref}" in said
 
@@ -166,3 +167,35 @@ def test_progress_is_told_in_percent(clone: Clone, another: Callable[[str], Clon
 
     assert ("Counting objects", 100) in heard
     assert all(0 <= percent <= 100 for _, percent in heard)
+
+
+def test_a_record_that_replaces_another_is_taken_because_it_stands_on_it(
+    clone: Clone, another: Callable[[str], Clone]
+) -> None:
+    other = another("other")
+    ref = other.record(1)
+    clone.bough("pull", str(other.place))
+    tree = git(other.place, "rev-parse", f"{ref}^{{tree}}")
+    again = git(other.place, "commit-tree", "-p", other.commit, "-p", ref, "-m", "again", tree)
+    git(other.place, "update-ref", ref, again)
+
+    assert "1 record brought here" in clone.bough("pull", str(other.place))
+    assert git(clone.place, "rev-parse", ref) == again
+    git(clone.place, "update-ref", ref, git(clone.place, "rev-parse", f"{ref}^2"))
+    assert "another content" in clone.bough("push", str(other.place), code=1)
+
+
+def test_a_push_to_a_coordinator_is_checked_and_becomes_known_there(clone: Clone, coordinator: Running) -> None:
+    lone: dict[str, Any] = {"optimization": None, "model": "me/pushed"}
+    good = {**lone, "kpi": None, "kpi_best": None}
+    clone.write([clone.made(1, id="aaaa0001", **good), clone.made(2, id="aaaa0002", **good)])
+    clone.write([clone.made(3, id="aaaa0003", kpi=17.0, **lone)])
+    environ = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+
+    said = clone.bough("push", code=1, **environ)
+
+    assert "refs/bough/jobs/manual/0000-aaaa0003 was not taken" in said
+    known = coordinator.call("GET", "/api/v1/jobs?manual=true").json()["rows"]
+    assert sorted(row["id"] for row in known if row["model"] == "me/pushed") == ["aaaa0001", "aaaa0002"]
+    git(clone.place, "update-ref", "-d", "refs/bough/jobs/manual/0000-aaaa0003")
+    assert "0 records brought there, 2 were there already" in clone.bough("push", **environ)
