@@ -155,8 +155,12 @@ def test_whoever_sits_there_is_asked_before_much_is_sent(large: Path) -> None:
     os.truncate(large / "data" / "big.bin", 101 * 1000**2)
     asked: list[str] = []
 
+    def no(question: str) -> bool:
+        asked.append(question)
+        return False
+
     with pytest.raises(UsageError, match=r"101 MB in 2 files"):
-        source.find(str(large), dirty=True, agree=lambda question: bool(asked.append(question)))
+        source.find(str(large), dirty=True, agree=no)
     assert asked == [
         f"101 MB in 2 files of {large} would be sent (data/big.bin 101 MB, data/small.bin 5 B). Send them?"
     ]

@@ -122,7 +122,7 @@ def test_a_coordinator_is_pulled_from_with_its_key(clone: Clone, coordinator: Ru
     repository = Repositories(coordinator.home / "git").ensure("me/small")
     git(clone.place, "push", "-q", str(repository), f"{clone.commit}:refs/bough/code/{clone.commit}")
     commits.write(repository, [clone.made(1), clone.made(2)])
-    environ = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+    environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
 
     assert "2 records brought here, 0 were there already" in clone.bough("pull", **environ)
     assert "0 records brought here" in clone.bough("pull", coordinator.url, BOUGH_SECURE_KEY=coordinator.admin)
@@ -190,7 +190,7 @@ def test_a_push_to_a_coordinator_is_checked_and_becomes_known_there(clone: Clone
     good = {**lone, "kpi": None, "kpi_best": None}
     clone.write([clone.made(1, id="aaaa0001", **good), clone.made(2, id="aaaa0002", **good)])
     clone.write([clone.made(3, id="aaaa0003", kpi=17.0, **lone)])
-    environ = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+    environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
 
     said = clone.bough("push", code=1, **environ)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,12 @@ def test_it_is_asked_once_and_again_when_something_was_installed(
 ) -> None:
     asked: list[str] = []
     real = environment.ask
-    monkeypatch.setattr(environment, "ask", lambda *args: asked.append("") or real(*args))
+
+    def ask_once_more(python: str, environ: Mapping[str, str], sdk: str = "") -> environment.Json | None:
+        asked.append(python)
+        return real(python, environ, sdk)
+
+    monkeypatch.setattr(environment, "ask", ask_once_more)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     environments = Environments()
 
