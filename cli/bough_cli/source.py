@@ -95,7 +95,8 @@ def from_directory(directory: Path, ref: str | None = None, dirty: bool = False,
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
         folder = _relative(directory, top)
-        origin: dict[str, Any] = {"url": _origin_url(repository, top), "branch": _branch(repository, ref), "dirty": False}
+        origin: dict[str, Any] = {"url": _origin_url(repository, top), "branch": _branch(repository, ref)}
+        origin["dirty"] = False
         if ref is not None:
             commit = _resolve(repository, ref)
         else:
