@@ -13,8 +13,8 @@ from pathlib import Path
 from bough import _layout
 from bough.errors import BoughError, UsageError
 from bough_agent import commands, ladder, supervisor
-from bough_agent.environment import Environments
 from bough_agent.home import Home, write_atomically
+from bough_agent.interpreters import Interpreters
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.shipping import read_json
 from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
@@ -32,7 +32,7 @@ class Kit:
     sdk: Path
     shims: Path
     environ: Mapping[str, str]
-    environments: Environments = field(default_factory=Environments)
+    interpreters: Interpreters = field(default_factory=Interpreters)
 
 
 class PreparationFailed(BoughError):
@@ -82,7 +82,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
     ):
         write_atomically(folder / name, json.dumps(content))
     python = commands.python_of(argvs, env["PATH"])
-    environment = kit.environments.describe(python, env, str(kit.sdk))
+    environment = kit.interpreters.describe(python, env, str(kit.sdk))
     if environment is not None:
         write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
     return python

@@ -50,7 +50,7 @@ print(json.dumps({
 """
 
 
-class Environments:
+class Interpreters:
     """Describes interpreters, and remembers what it was told as long as nothing is installed or removed."""
 
     def __init__(self) -> None:

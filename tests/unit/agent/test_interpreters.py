@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bough_agent import environment
-from bough_agent.environment import Environments, ask
+from bough_agent import interpreters as module
+from bough_agent.interpreters import Interpreters, ask
 
 
 def installed(folder: Path, name: str, version: str) -> None:
@@ -22,7 +22,7 @@ def test_an_interpreter_tells_its_version_and_the_packages_on_its_path(tmp_path:
     (tmp_path / "older-0.1-py3.9.egg-info").write_text("")
     (tmp_path / "~broken-1.dist-info").mkdir()
 
-    found = Environments().describe(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    found = Interpreters().describe(sys.executable, {**os.environ, "PYTHONPATH": str(tmp_path)})
 
     assert found is not None
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -45,7 +45,7 @@ def test_the_sdk_that_is_handed_to_jobs_is_no_package_of_theirs(tmp_path: Path) 
 def test_only_variables_of_the_list_are_recorded() -> None:
     environ = {**os.environ, "OMP_NUM_THREADS": "4", "AWS_SECRET_ACCESS_KEY": "x", "TZ": "y" * 1000}
 
-    found = Environments().describe(sys.executable, environ)
+    found = Interpreters().describe(sys.executable, environ)
 
     assert found is not None
     assert found["variables"]["OMP_NUM_THREADS"] == "4"
@@ -57,22 +57,22 @@ def test_it_is_asked_once_and_again_when_something_was_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    real = environment.ask
+    real = module.ask
 
-    def ask_once_more(python: str, environ: Mapping[str, str], sdk: str = "") -> environment.Json | None:
+    def ask_once_more(python: str, environ: Mapping[str, str], sdk: str = "") -> module.Json | None:
         asked.append(python)
         return real(python, environ, sdk)
 
-    monkeypatch.setattr(environment, "ask", ask_once_more)
+    monkeypatch.setattr(module, "ask", ask_once_more)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    environments = Environments()
+    interpreters = Interpreters()
 
     for _ in range(3):
-        environments.describe(sys.executable, environ)
+        interpreters.describe(sys.executable, environ)
     assert len(asked) == 1
     installed(tmp_path, "new", "1")
     os.utime(tmp_path, (1, 1))  # whatever the clock's tick is
-    found = environments.describe(sys.executable, environ)
+    found = interpreters.describe(sys.executable, environ)
 
     assert len(asked) == 2
     assert found is not None
@@ -85,9 +85,9 @@ def test_what_is_no_python_has_no_environment(tmp_path: Path, program: str) -> N
     python.write_text(program)
     python.chmod(0o700)
 
-    assert Environments().describe(str(python), dict(os.environ)) is None
-    assert Environments().describe(None, dict(os.environ)) is None
-    assert Environments().describe(str(tmp_path / "missing"), dict(os.environ)) is None
+    assert Interpreters().describe(str(python), dict(os.environ)) is None
+    assert Interpreters().describe(None, dict(os.environ)) is None
+    assert Interpreters().describe(str(tmp_path / "missing"), dict(os.environ)) is None
 
 
 def test_old_interpreters_can_tell_too() -> None:
