@@ -373,6 +373,13 @@ keys = Table(
     Column("revoked_at", Float),
 )
 
+environments = Table(  # what jobs ran in; an attempt's exit names one by its digest
+    "environments",
+    metadata,
+    Column("digest", Text, primary_key=True),  # sha256 of the content as JSON
+    Column("content", Json, nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,
