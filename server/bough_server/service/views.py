@@ -45,6 +45,7 @@ _JOB = [
 _OPTIMIZATION = [
     "id",
     "model",
+    "revision",
     "state",
     "reason",
     "created_at",
