@@ -142,12 +142,15 @@ def test_text_from_elsewhere_stays_text(visit: Visit, recorded: Recorded) -> Non
     assert visit.violations() == []
 
 
-def test_stopping_asks_twice(visit: Visit, recorded: Recorded) -> None:
+def test_stopping_asks_first(visit: Visit, recorded: Recorded) -> None:
     page = visit.open(f"{recorded.url}/#/optimizations/p7tq2m4x")
 
-    page.get_by_role("button", name="stop").click()
+    page.get_by_role("button", name="stop", exact=True).click()
+    expect(page.get_by_role("alertdialog")).to_contain_text("nothing new starts, what runs may finish?")
+    page.get_by_role("button", name="no", exact=True).click()
+    page.get_by_role("button", name="stop", exact=True).click()
     assert not any(asked.startswith("POST") for asked in recorded.asked)
-    page.get_by_role("button", name="really stop?").click()
+    page.get_by_role("button", name="yes, stop").click()
 
     expect(page.get_by_role("button", name="resume")).to_be_visible()
     assert [asked for asked in recorded.asked if asked.startswith("POST")] == [
