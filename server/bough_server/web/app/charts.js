@@ -111,7 +111,7 @@ export function channelChart(channel) {
 export function overlayChart(curves) {
   return (colours) => ({
     ...base(colours, { x: "x", y: "" }),
-    legend: { type: "scroll", top: 0, right: 8, left: 60, textStyle: { color: colours.text } },
+    legend: { type: "scroll", icon: "roundRect", itemHeight: 3, top: 0, right: 8, left: 60, textStyle: { color: colours.text } },
     series: curves.flatMap((curve, i) => curve.traces.map((trace, k) => ({
       type: "line", name: curve.traces.length > 1 ? `${curve.label} ${trace}` : curve.label, showSymbol: curve.x.length < 60, symbolSize: 5, color: colours.series[i % 8],
       lineStyle: { width: 1.5, type: ["solid", "dashed", "dotted"][k % 3] }, cursor: "pointer", emphasis: { focus: "series" },
