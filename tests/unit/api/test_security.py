@@ -198,7 +198,9 @@ def test_a_browser_that_unpacks_gets_the_page_packed_and_the_same(tmp_path: Path
     plain = Page(tmp_path).answer("app/main.js", None)
     small = Page(tmp_path).answer("index.html", None, accepts_gzip=True)
 
-    assert packed is not None and plain is not None and small is not None
+    assert packed is not None
+    assert plain is not None
+    assert small is not None
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(bytes(packed.body)) == bytes(plain.body)
     assert len(packed.body) < len(plain.body) / 10
