@@ -21,7 +21,7 @@ def test_a_view_is_drawn_without_a_complaint_a_violation_or_a_foreign_request(
 
     expect(page.get_by_role("status")).to_have_text("live")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    page.wait_for_function("[...document.querySelectorAll('.chart')].every((one) => one.querySelector('canvas'))")
+    expect(page.locator(".chart:not(:has(canvas))")).to_have_count(0)
     assert visit.complaints == []
     assert visit.violations() == []
     assert visit.foreign(recorded.url) == []
