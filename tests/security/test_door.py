@@ -70,6 +70,12 @@ MATRIX = {
     ("GET", "/api/v1/agents/{agent_id}/bell"): AGENTS,
     ("POST", "/api/v1/agents/{agent_id}/drain"): ADMIN,
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
+    ("GET", "/api/v1/optimizations/{optimization_id}/importance"): READERS,
+    ("POST", "/api/v1/jobs/{job_id}/pause"): CHANGERS,
+    ("POST", "/api/v1/jobs/{job_id}/continue"): CHANGERS,
+    ("GET", "/api/v1/agents/{agent_id}/usage"): WITH_KEY,
+    ("POST", "/api/v1/agents/{agent_id}/slots"): ADMIN,
+    ("POST", "/api/v1/agents/{agent_id}/release"): ADMIN,
     ("GET", "/api/v1/events"): READERS,
 }
 ROUTERS = [module.router for module in (access, optimizations, search, tables, models, jobs, agents, export, events)]
