@@ -79,7 +79,9 @@ MATRIX = {
     ("POST", "/api/v1/incoming"): CHANGERS,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [module.router for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events)]
+ROUTERS = [
+    module.router for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events)
+]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 
