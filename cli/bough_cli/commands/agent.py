@@ -278,7 +278,7 @@ def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def stop(name: str | None, folder: Path | None, is_draining: bool, is_killing: bool) -> None:
     """Stop the agents of this machine, or the one named. Running jobs go on, and the next start takes them over."""
     if is_draining and is_killing:
-        raise UsageError("--drain and --kill are both wanted.", "Choose one: wait for the jobs, or stop them.")
+        raise click.UsageError("--drain and --kill are both wanted. Wait for the jobs, or stop them.")
     folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
     if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")
