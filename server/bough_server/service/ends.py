@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 from bough import _layout
 from bough_server.service import environments, quarantine, states
 from bough_server.service import kpi as kpis
+from bough_server.service import observations, states
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
@@ -105,6 +106,7 @@ def conclude(
     if optimization is not None:
         _tell(tx, job, optimization, verdict, kpi, now)
         lifecycle.after_end(tx, optimization["id"], now, changes, verdict.message if verdict.state == FAILED else None)
+        observations.after_end(tx, optimization["id"])
 
 
 def give_back(
