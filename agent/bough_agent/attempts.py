@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bough import _layout
@@ -17,6 +17,7 @@ from bough_agent.home import Home, write_atomically
 from bough_agent.interpreters import Interpreters
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.shipping import read_json
+from bough_agent.sources import Sources, Unresolved
 from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
 
 _CLAIM = "claim.json"  # the agent's own: what was granted, for the agent that finds the folder again
@@ -32,6 +33,7 @@ class Kit:
     sdk: Path
     shims: Path
     environ: Mapping[str, str]
+    sources: Sources
     interpreters: Interpreters = field(default_factory=Interpreters)
 
 
@@ -47,15 +49,28 @@ class PreparationFailed(BoughError):
         self.reason = reason
 
 
-def prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
-    """Make code and folder of an attempt ready to be supervised; return the path of the Python it will use.
+@dataclass(frozen=True)
+class Ready:
+    """An attempt that can be supervised.
+
+    Attributes:
+        python: The path of the Python that it will use; None without one.
+        commit: What was found where the claim named none; else None.
+    """
+
+    python: str | None
+    commit: str | None = None
+
+
+def prepare(kit: Kit, claim: Claim, slot: int) -> Ready:
+    """Make code and folder of an attempt ready to be supervised.
 
     Raises:
         PreparationFailed: It cannot be done; the reason says whether another try could help.
     """
     try:
         return _prepare(kit, claim, slot)
-    except CheckoutFailed as error:
+    except (CheckoutFailed, Unresolved) as error:
         raise PreparationFailed("checkout", str(error)) from None
     except FetchFailed as error:
         raise PreparationFailed("infra", str(error)) from None
@@ -65,7 +80,11 @@ def prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
         raise PreparationFailed("infra", f"the agent's folder cannot be written: {error}.") from None
 
 
-def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
+def _prepare(kit: Kit, claim: Claim, slot: int) -> Ready:
+    found = None
+    if claim.fetch is not None:
+        found = kit.sources.resolve(claim.git, claim.fetch["url"], claim.fetch["ref"])
+        claim = replace(claim, commit=found, fetch=None)
     argvs = commands.commands(claim)
     tree = kit.workspace.tree(slot, claim.model, claim.git, claim.commit)
     cwd = inside(tree, claim.folder, claim.working_dir)
@@ -85,7 +104,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
     environment = kit.interpreters.describe(python, env, str(kit.sdk))
     if environment is not None:
         write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
-    return python
+    return Ready(python, found)
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:

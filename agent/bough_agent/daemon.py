@@ -30,6 +30,7 @@ from bough_agent.link import Backoff, Fault, Link, TooLarge
 from bough_agent.listeners import Answer, Bell, Ear, Heard, Line, Rang
 from bough_agent.messages import Json, Key, Reply, read_exit
 from bough_agent.shipping import Part, Shipment, collect
+from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
@@ -59,7 +60,8 @@ class AgentConfig:
         max_jobs: End after so many jobs; None: never.
         exit_when_idle: End when there was nothing to do for ``idle_s`` seconds.
         labels: What jobs may ask for.
-        allow_file: Whether models may be fetched from ``file://``.
+        allow_file: Whether the coordinator's repositories may be fetched from ``file://``.
+        allow_file_repos: Folders of this machine that the ``file://`` URLs of models may lie in.
     """
 
     coordinator_url: str
@@ -73,6 +75,7 @@ class AgentConfig:
     idle_s: float = 10.0
     labels: tuple[str, ...] = field(default=())
     allow_file: bool = False
+    allow_file_repos: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):
@@ -143,6 +146,7 @@ class _Daemon:
             injection.inject(place.root),
             commands.make_shims(place.root),
             dict(os.environ),
+            Sources(place.root / "sources", url, key, config.allow_file_repos, config.allow_file),
         )
         self._mind = Mind(config.slots, jobs_left=config.max_jobs)
         self._shipments: dict[Key, Shipment] = {}
@@ -283,7 +287,8 @@ class _Daemon:
         """Runs in a thread of its own."""
         key = action.claim.key
         try:
-            self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot)))
+            ready = attempts.prepare(self._kit, action.claim, action.slot)
+            self._queue.put(brain.Prepared(key, ready.python, ready.commit))
         except attempts.PreparationFailed as error:
             self._queue.put(brain.PrepareFailed(key, error.reason, str(error), time.monotonic()))
         except Exception as error:  # a fault of ours must not leave the attempt hanging

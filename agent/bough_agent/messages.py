@@ -29,7 +29,8 @@ class Claim:
     """The right to run one attempt, and all that is needed for it.
 
     ``values`` is flat and holds active hyperparameters only. ``folder`` and ``working_dir`` are relative to the
-    repository and to the folder; times are seconds, None where there is no limit.
+    repository and to the folder; times are seconds, None where there is no limit. ``commit`` is "" where this agent
+    has to find it: ``fetch`` says at which URL, and by which branch or tag.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class Claim:
     grace_s: float
     term_s: float
     kpi: Mapping[str, Any]
+    fetch: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> Key:
@@ -137,7 +139,9 @@ def read_claim(row: Json) -> Claim:
     _check(int(row["attempt"]) >= 1, "attempt is below 1")
     _check(_MARKER.fullmatch(str(row["marker"])), "marker is not 32 hexadecimal digits")
     _check(_NAME.fullmatch(owner) and _NAME.fullmatch(name), "model is not owner/name")
-    _check(_git.is_sha(str(row["commit"])), "commit is no full id")
+    commit, fetch = row["commit"], row.get("fetch")
+    _check(commit is not None or fetch is not None, "there is neither a commit nor a source")
+    _check(commit is None or _git.is_sha(str(commit)), "commit is no full id")
     _check(re.fullmatch(r"/git/[A-Za-z0-9._/-]+", str(row["git"])), "git is no path below /git/")
     commands = tuple((str(c["name"]), tuple(str(a) for a in c["argv"])) for c in row["commands"])
     _check(commands and all(argv for _, argv in commands), "there is no command")
@@ -148,7 +152,7 @@ def read_claim(row: Json) -> Claim:
         model=str(row["model"]),
         optimization=_text(row.get("optimization")),
         number=None if row.get("number") is None else int(row["number"]),
-        commit=str(row["commit"]),
+        commit=commit or "",
         git=str(row["git"]),
         folder=_inside(str(row.get("folder") or "."), "folder"),
         commands=commands,
@@ -160,6 +164,7 @@ def read_claim(row: Json) -> Claim:
         grace_s=float(row.get("grace_s", 30.0)),
         term_s=float(row.get("term_s", 10.0)),
         kpi=dict(row.get("kpi") or {"channel": None, "direction": None}),
+        fetch=None if commit or fetch is None else {"url": str(fetch["url"]), "ref": _text(fetch.get("ref"))},
     )
 
 

@@ -41,6 +41,14 @@ def command() -> None:
 )
 @click.option("--exit-when-idle", type=options.Duration(), metavar="TIME", help="End when no job came for so long.")
 @click.option("--max-jobs", type=click.IntRange(1), help="End after so many jobs.")
+@click.option(
+    "--allow-file-repo",
+    "allow_file_repos",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Fetch models from file:// URLs below this folder; may be repeated.",
+)
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
     """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
@@ -64,6 +72,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         max_jobs=chosen["max_jobs"],
         exit_when_idle=idle_s is not None,
         idle_s=idle_s or 0.0,
+        allow_file_repos=chosen["allow_file_repos"],
     )
     _write_pid(folder)
     return run(config, say)

@@ -20,6 +20,7 @@ from bough.errors import BoughError, Unavailable, UsageError
 from bough_agent import attempts, commands, injection
 from bough_agent.home import Home
 from bough_agent.messages import Claim
+from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner
 from bough_agent.workspace import Workspace
 from bough_cli import wording
@@ -63,7 +64,8 @@ def run(git_dir: str, claim: Claim, place: Path, path: str | None = None, show: 
         environ["PATH"] = os.pathsep.join([path, environ.get("PATH") or os.defpath])
     url = Path(git_dir).resolve().as_uri()
     workspace = Workspace(place, url, None, random.Random(), allow_file=True)
-    kit = attempts.Kit(home, workspace, injection.inject(place), commands.make_shims(place), environ)
+    sources = Sources(place / "sources", url, None)
+    kit = attempts.Kit(home, workspace, injection.inject(place), commands.make_shims(place), environ, sources)
     with contextlib.closing(home), Spawner.start() as spawner:
         _prepare(kit, replace(claim, git=""))  # the workspace asks the clone itself
         folder = home.attempt(*claim.key)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
 
-from bough_server.service import definitions, states
+from bough_server.service import definitions, resolving, sources, states
 from bough_server.service.asks import Prepared
 from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
@@ -122,6 +122,8 @@ class Dispatcher:
         for job in tx.execute(_waiting(list(running))).mappings().all():
             if not may_use(job["agents"], asker.name):
                 continue
+            if resolving.must_wait(tx, dict(job)):
+                continue
             if job["attempt"] == 0 and job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
             yield dict(job)
@@ -197,7 +199,8 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
         "model": job["model"],
         "optimization": job["optimization"],
         "number": job["number"],
-        "commit": job["commit"],
+        "commit": job["commit"] or None,
+        "fetch": sources.fetch_of(job),
         "git": f"/git/{job['model']}.git",
         "folder": job["folder"],
         "values": job["values"] or {},
