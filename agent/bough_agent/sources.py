@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bough import _git, _git_links
-from bough.errors import BoughError, UsageError
+from bough.errors import BoughError, NotFound, UsageError
 
 FETCH_S = 1800.0
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@+-]{0,250}")
@@ -104,12 +104,15 @@ class Sources:
                 [*command, f"+{ref or 'HEAD'}:{kept}"], git_dir=str(repository), timeout_s=FETCH_S, allow_file=True
             )
             commit = _git.resolve(str(repository), kept)
-            if (repository / "shallow").exists():
-                raise UsageError(f"{_git.clean(url)} is a shallow clone.", "Complete it there: git fetch --unshallow.")
             _git_links.check(str(repository), commit, _git.clean(url))
         except _git.GitFailed as error:
             raise _explained(url, ref, error) from None
-        except BoughError as error:
+        except NotFound:  # git leaves out what would make this repository shallow too
+            raise Unresolved(
+                f"{_git.clean(url)} is a shallow clone, and the coordinator keeps whole histories.",
+                "Complete it there: git fetch --unshallow.",
+            ) from None
+        except UsageError as error:
             raise Unresolved(error.what, error.do) from None
         return commit
 

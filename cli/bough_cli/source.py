@@ -134,7 +134,13 @@ def from_url(url: str, ref: str | None, folder: str) -> Source:
         )
     except _git.GitFailed as error:
         raise _fetch_failed(url, ref, error) from None
-    commit = _git.resolve(str(cache), kept)
+    try:
+        commit = _git.resolve(str(cache), kept)
+    except NotFound:  # git leaves out what would make the cache shallow too
+        raise UsageError(
+            f"{_git.clean(url)} is a shallow clone, and the coordinator keeps whole histories.",
+            "Complete it there: git fetch --unshallow.",
+        ) from None
     _git_links.check(str(cache), commit, _git.clean(url))
     origin = {"url": url, "branch": ref, "dirty": False}
     return Source(_definition_at(cache, commit, folder, None), commit, folder, cache, origin)

@@ -216,5 +216,7 @@ def test_a_push_from_a_shallow_clone_says_how_to_complete_it(repository: Reposit
     git(place, "commit", "-q", "--allow-empty", "-m", "second")
     git(tmp_path, "clone", "-q", "--depth", "1", place.as_uri(), "shallow")
 
+    with pytest.raises(UsageError, match=r"shallow is a shallow clone, .* git fetch --unshallow"):
+        source.find((tmp_path / "shallow").as_uri())
     with pytest.raises(UsageError, match=r"shallow.*git fetch --unshallow"):
         source.push(source.find(str(tmp_path / "shallow")), Client(Address("http://127.0.0.1:9", None, "")))
