@@ -183,13 +183,11 @@ def named(files: Sequence[str], shown: int = 3) -> str:
 
 def _elsewhere(directory: Path, ref: str | None, dirty: bool) -> Source | None:
     """Return the source where bough.yml itself names the URL of the code: an agent resolves it. Else None."""
-    from bough import _git, definition
+    from bough import _git
 
-    if not (directory / FILE).is_file():
-        return None
-    found = definition.load(str(directory / FILE))
-    section = _git_section(found)
-    if not section.get("url"):
+    found = _loaded(directory, ref)
+    section = {} if found is None else _git_section(found)
+    if found is None or not section.get("url"):
         return None
     if dirty:
         raise UsageError(f"--dirty sends a working tree, and bough.yml takes the code from {section['url']}.", "")
@@ -204,9 +202,8 @@ def _following(repository: git.Repo, directory: Path, folder: str, ref: str | No
 
     Agents fetch it from where the repository comes from, or from here where it has no origin.
     """
-    if not repository.head.is_valid() or not (directory / FILE).is_file():
-        return None
-    if not _follows(_load(directory)):
+    found = _loaded(directory, ref)
+    if found is None or not _follows(found) or not repository.head.is_valid():
         return None
     if dirty:
         raise UsageError("--dirty and follow_branch exclude each other: each job takes what is committed then.", "")
@@ -222,10 +219,18 @@ def _following(repository: git.Repo, directory: Path, folder: str, ref: str | No
     return Source(_definition_at(git_dir, commit, folder, directory), "", folder, git_dir, origin)
 
 
-def _load(directory: Path) -> Definition:
+def _loaded(directory: Path, ref: str | None) -> Definition | None:
+    """Return the definition as it lies there, None without one; where a ref is meant, a broken one does not matter."""
     from bough import definition
 
-    return definition.load(str(directory / FILE))
+    if not (directory / FILE).is_file():
+        return None
+    try:
+        return definition.load(str(directory / FILE))
+    except DefinitionError:
+        if ref is None:
+            raise
+        return None
 
 
 def _follows(found: Definition) -> bool:
