@@ -22,7 +22,8 @@ from typing import Any
 
 import requests
 import yaml
-from restart import ROOT, Coordinator
+from big_store import ROOT
+from restart import Coordinator
 
 from bough_cli.inprocess import Attempt, InProcessAgent
 

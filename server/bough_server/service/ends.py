@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from bough import _layout
-from bough_server.service import environments, quarantine, states
+from bough_server.service import environments, observations, quarantine, states
 from bough_server.service import kpi as kpis
-from bough_server.service import observations, states
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
