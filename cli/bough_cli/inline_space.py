@@ -16,7 +16,7 @@ SECTIONS = ("hyperparameters", "space")
 _WHOLE = ("randint", "uniformint")
 
 
-def sections(space: Mapping[str, Any]) -> dict[str, Any]:
+def sections(space: Any) -> dict[str, Any]:
     """Return the sections ``hyperparameters`` and ``space`` of a bough.yml for a space written in Python.
 
     Args:

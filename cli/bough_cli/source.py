@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bough.errors import DefinitionError, NotFound, UsageError
-from bough_cli import home
+from bough_cli import completing, home, snapshot
+from bough_cli.snapshot import Agree, refuse
 
 if TYPE_CHECKING:
     import git
@@ -35,9 +36,10 @@ class Source:
 
     Attributes:
         definition: bough.yml as the commit has it.
-        commit: Its full id.
+        commit: Its full id; "" where an agent has to find it: the newest of ``origin``'s branch at its URL.
         folder: Of the model, relative to the repository's root; "" is the root.
         git_dir: A repository on this machine that holds the commit.
+        objects: Object folders of further ones, which hold what of it came from submodules.
         origin: ``{"url", "branch", "dirty"}`` as the coordinator stores it.
     """
 
@@ -46,14 +48,23 @@ class Source:
     folder: str
     git_dir: Path
     origin: dict[str, Any]
+    objects: tuple[str, ...] = ()
 
     def with_definition(self, definition: Definition) -> Source:
         """Return the same with another definition: the one with the settings of the command line."""
         return replace(self, definition=definition)
 
 
-def find(place: str, ref: str | None = None, dirty: bool = False, folder: str | None = None) -> Source:
+def find(
+    place: str,
+    ref: str | None = None,
+    dirty: bool = False,
+    folder: str | None = None,
+    agree: Agree = refuse,
+) -> Source:
     """Return what a directory or a URL (``URL#folder`` for a folder in it) names.
+
+    ``agree`` is asked before more is sent than anybody would expect.
 
     Raises:
         UsageError: It is no repository, has no commit, is dirty, or the ref does not exist.
@@ -61,8 +72,8 @@ def find(place: str, ref: str | None = None, dirty: bool = False, folder: str | 
     """
     if not is_url(place):
         if folder:
-            return from_directory(Path(place) / folder, ref, dirty)
-        return from_directory(Path(place), ref, dirty)
+            return from_directory(Path(place) / folder, ref, dirty, agree)
+        return from_directory(Path(place), ref, dirty, agree)
     if dirty:
         raise UsageError(f"--dirty sends a working tree, and {place} has none here.", "Leave --dirty out.")
     url, _, fragment = place.partition("#")
@@ -74,29 +85,40 @@ def is_url(place: str) -> bool:
     return "://" in place or (re.match(r"[\w.-]+@[\w.-]+:", place) is not None and not Path(place).exists())
 
 
-def from_directory(directory: Path, ref: str | None = None, dirty: bool = False) -> Source:
+def from_directory(directory: Path, ref: str | None = None, dirty: bool = False, agree: Agree = refuse) -> Source:
     """Return the source in a folder of a git repository: HEAD, another ref, or with ``dirty`` the working tree."""
     directory = _existing(directory)
     if _is_bare(directory):
         return from_url(directory.as_uri(), ref, "")
+    elsewhere = _elsewhere(directory, ref, dirty)
+    if elsewhere is not None:
+        return elsewhere
     if ref is not None and dirty:
         raise UsageError("--ref and --dirty exclude each other: one names a commit, the other the working tree.", "")
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
         folder = _relative(directory, top)
-        origin = {"url": _origin_url(repository, top), "branch": _branch(repository, ref), "dirty": False}
+        following = _following(repository, directory, folder, ref, dirty)
+        if following is not None:
+            return following
+        origin: dict[str, Any] = {"url": _origin_url(repository, top), "branch": _branch(repository, ref)}
+        origin["dirty"] = False
         if ref is not None:
             commit = _resolve(repository, ref)
         else:
-            commit = _head_or_snapshot(repository, directory, dirty)
+            commit = _head_or_snapshot(repository, directory, dirty, agree)
             origin["dirty"] = dirty and commit != repository.head.commit.hexsha
         git_dir = Path(repository.common_dir).resolve()
-    return Source(_definition_at(git_dir, commit, folder, directory), commit, folder, git_dir, origin)
+        definition = _definition_at(git_dir, commit, folder, directory)
+        whole = completing.complete(repository, commit, dirty, agree)
+    if whole.commit != commit:
+        origin |= {"base": commit, "inside": list(whole.inside[:100])}
+    return Source(definition, whole.commit, folder, git_dir, origin, whole.objects)
 
 
 def from_url(url: str, ref: str | None, folder: str) -> Source:
     """Return the source at a URL, fetched into a bare cache of the home."""
-    from bough import _git
+    from bough import _git, _git_links
 
     _git.check_url(url, allow_file=True)
     folder = folder.strip("/")
@@ -112,7 +134,14 @@ def from_url(url: str, ref: str | None, folder: str) -> Source:
         )
     except _git.GitFailed as error:
         raise _fetch_failed(url, ref, error) from None
-    commit = _git.resolve(str(cache), kept)
+    try:
+        commit = _git.resolve(str(cache), kept)
+    except NotFound:  # git leaves out what would make the cache shallow too
+        raise UsageError(
+            f"{_git.clean(url)} is a shallow clone, and the coordinator keeps whole histories.",
+            "Complete it there: git fetch --unshallow.",
+        ) from None
+    _git_links.check(str(cache), commit, _git.clean(url))
     origin = {"url": url, "branch": ref, "dirty": False}
     return Source(_definition_at(cache, commit, folder, None), commit, folder, cache, origin)
 
@@ -127,6 +156,8 @@ def push(source: Source, client: Client) -> None:
     """
     from bough import _git
 
+    if not source.commit:
+        return  # an agent brings it
     if (source.git_dir / "shallow").exists():
         raise UsageError(
             "this clone is shallow, and the coordinator keeps whole histories.", "Run: git fetch --unshallow."
@@ -134,13 +165,81 @@ def push(source: Source, client: Client) -> None:
     name = f"{source.commit}:refs/bough/code/{source.commit}"
     url = f"{client.url}/git/{source.definition.model}.git"
     client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
-    _git.run(["push", "--quiet", url, name], git_dir=str(source.git_dir), token=client.address.key, timeout_s=PUSH_S)
+    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": completing.alternates(source.objects)} if source.objects else {}
+    _git.run(
+        ["push", "--quiet", url, name],
+        git_dir=str(source.git_dir),
+        token=client.address.key,
+        timeout_s=PUSH_S,
+        env=env,
+    )
 
 
 def named(files: Sequence[str], shown: int = 3) -> str:
     """Return ``2 files (a, b)`` or ``7 files (a, b, c, …)``."""
     count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
     return f"{count} ({', '.join([*files[:shown], *(['…'] if len(files) > shown else [])])})"
+
+
+def _elsewhere(directory: Path, ref: str | None, dirty: bool) -> Source | None:
+    """Return the source where bough.yml itself names the URL of the code: an agent resolves it. Else None."""
+    from bough import _git
+
+    found = _loaded(directory, ref)
+    section = {} if found is None else _git_section(found)
+    if found is None or not section.get("url"):
+        return None
+    if dirty:
+        raise UsageError(f"--dirty sends a working tree, and bough.yml takes the code from {section['url']}.", "")
+    url = _git.check_url(section["url"], allow_file=True)
+    origin = {"url": url, "branch": ref or section.get("branch"), "dirty": False}
+    _check_ref(str(origin["branch"] or "HEAD"), url)
+    return Source(found, "", str(section.get("folder") or "").strip("/"), directory, origin)
+
+
+def _following(repository: git.Repo, directory: Path, folder: str, ref: str | None, dirty: bool) -> Source | None:
+    """Return the source where each job takes the newest commit of this repository's branch. Else None.
+
+    Agents fetch it from where the repository comes from, or from here where it has no origin.
+    """
+    found = _loaded(directory, ref)
+    if found is None or not _follows(found) or not repository.head.is_valid():
+        return None
+    if dirty:
+        raise UsageError("--dirty and follow_branch exclude each other: each job takes what is committed then.", "")
+    branch = _branch(repository, ref)
+    if branch is None:
+        raise UsageError(
+            f"follow_branch needs a branch, and {directory} has none checked out.", "Check one out, or name it: --ref."
+        )
+    commit = _resolve(repository, ref or "HEAD")
+    top = Path(str(repository.working_tree_dir)).resolve()
+    origin = {"url": _origin_url(repository, top), "branch": _check_ref(branch, str(top)), "dirty": False}
+    git_dir = Path(repository.common_dir).resolve()
+    return Source(_definition_at(git_dir, commit, folder, directory), "", folder, git_dir, origin)
+
+
+def _loaded(directory: Path, ref: str | None) -> Definition | None:
+    """Return the definition as it lies there, None without one; where a ref is meant, a broken one does not matter."""
+    from bough import definition
+
+    if not (directory / FILE).is_file():
+        return None
+    try:
+        return definition.load(str(directory / FILE))
+    except DefinitionError:
+        if ref is None:
+            raise
+        return None
+
+
+def _follows(found: Definition) -> bool:
+    return found.settings.follow_branch or _git_section(found).get("follow_branch") is True
+
+
+def _git_section(found: Definition) -> dict[str, Any]:
+    section = found.raw.get("git") or {}
+    return {"url": section} if isinstance(section, str) else dict(section)
 
 
 def _existing(directory: Path) -> Path:
@@ -200,17 +299,15 @@ def _branch(repository: git.Repo, ref: str | None) -> str | None:
     return None if repository.head.is_detached else repository.active_branch.name
 
 
-def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> str:
+def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool, agree: Agree) -> str:
     """Return the commit to send for a working tree: HEAD, or with ``dirty`` one of the tree as it is."""
-    from bough_cli import snapshot
-
     if not repository.head.is_valid():
         raise UsageError(
             f"the repository of {directory} has no commit yet.", "Make one: git add -A && git commit -m first."
         )
     _check_file(directory)
     if dirty:
-        return snapshot.commit(repository)
+        return snapshot.commit(repository, agree)
     changed = snapshot.changes(repository)
     if changed:
         raise UsageError(

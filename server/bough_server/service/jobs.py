@@ -50,12 +50,13 @@ def create(
         "values": found.values(mapping_of(body, "values")),
         "agents": _chosen(tx, body.get("agent")),
         "priority": found.priority,
+        "needs": found.needs or None,
         "max_epochs": _limit(body, "max_epochs"),
         "max_time_s": _limit(body, "max_time_s"),
         "created_at": now,
         "queued_at": now,
         "created_by": key_id,
-        **code_of(body),
+        **code_of(body, found),
     }
     fresh = {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
     tx.execute(insert(jobs), row | fresh)
