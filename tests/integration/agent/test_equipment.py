@@ -104,7 +104,7 @@ def test_each_job_sees_only_the_gpus_that_are_its_own(
 def test_an_environment_is_made_once_comes_first_and_its_failure_is_told_with_what_was_said(
     coordinator: Coordinator, repository: Repository, agent: Start
 ) -> None:
-    nothing = {"requirements": None, "commands": [], "files": [], "python": None}
+    nothing: dict[str, Any] = {"requirements": None, "commands": [], "files": [], "python": None}
     makes = "import sys, pathlib; pathlib.Path(sys.prefix, 'made').open('a').write('x')"
     shows = "import digitlib, sys, pathlib; print(pathlib.Path(sys.prefix, 'made').read_text(), digitlib.__file__)"
     write_wheel(repository.work / "digitlib-1.0-py3-none-any.whl")
