@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bough import _layout
@@ -17,6 +17,7 @@ from bough_agent import commands, equipment, ladder, supervisor
 from bough_agent.environments import Environments, SetupFailed
 from bough_agent.gpus import Gpu
 from bough_agent.home import Home, write_atomically
+from bough_agent.interpreters import Interpreters
 from bough_agent.limits import Confinement
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.offers import Offers
@@ -39,6 +40,7 @@ class Kit:
     offers: Offers
     confinement: Confinement
     environments: Environments
+    interpreters: Interpreters = field(default_factory=Interpreters)
 
 
 class PreparationFailed(BoughError):
@@ -93,10 +95,14 @@ def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> str | 
     for name, content in (
         (_CLAIM, {**write_claim(claim), "gpus": list(gpus)}),
         (_layout.JOB, commands.job(claim, checkpoints)),
-        (_layout.SPEC, {**commands.spec(claim, argvs, cwd, env), "limits": limits}),
+        (_layout.SPEC, {**commands.spec(claim, argvs, cwd, env), "confinement": limits}),
     ):
         write_atomically(folder / name, json.dumps(content))
-    return commands.python_of(argvs, env["PATH"])
+    python = commands.python_of(argvs, env["PATH"])
+    environment = kit.interpreters.describe(python, env, str(kit.sdk))
+    if environment is not None:
+        write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
+    return python
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
@@ -140,8 +146,10 @@ def stop_cause(folder: Path) -> str | None:
 
 
 def read_exit(folder: Path) -> Json | None:
-    """Return exit.json, or None as long as there is none that can be understood."""
-    return read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    """Return exit.json with the environment that it ran in; None as long as there is none that can be understood."""
+    exit = read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    environment = None if exit is None else read_json(folder, _layout.ENVIRONMENT, limit=EXIT_BYTES)
+    return exit if exit is None or environment is None else {**exit, "environment": environment}
 
 
 def is_of_another_boot(folder: Path, boot_id: str) -> bool:

@@ -82,7 +82,7 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
-                limits=row.get("limits") or {},
+                limits=row.get("confinement") or {},
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"{path} cannot be used as the spec of an attempt ({type(error).__name__}: {error})."

@@ -44,6 +44,23 @@ parameters: Decorator = click.option(
 )
 
 
+large: Decorator = click.option(
+    "--large", is_flag=True, help="Send more than 100 MB of new files without being asked (--dirty, Git LFS)."
+)
+
+
+def agreed(without_asking: bool) -> Callable[[str], bool]:
+    """Return what answers whether much is to be sent: yes, whoever sits at the terminal, or no without one."""
+    import sys
+
+    def answer(question: str) -> bool:
+        if without_asking:
+            return True
+        return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(question, err=True)
+
+    return answer
+
+
 def split_parameters(given: Sequence[str]) -> dict[str, object]:
     """Return ``{"lr": "0.1"}`` for ``-p lr=0.1``.
 

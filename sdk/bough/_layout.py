@@ -4,6 +4,7 @@ Everything that names a ``BOUGH_*`` variable or a file in an attempt's folder ta
 folder of one attempt::
 
     attempts/<job_id>.<attempt>/
+        environment.json    the interpreter that its commands find, and its packages                (agent)
         spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
         job.json            what the script may know: values, limits, ids                           (agent)
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
@@ -52,6 +53,7 @@ GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
+ENVIRONMENT = "environment.json"
 
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
 LOG_STREAM = "log"  # ships LOG

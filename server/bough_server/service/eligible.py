@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 LABEL = "label:"
+IN_PROCESS = "in-process:"  # how the names of agents begin that run one function and no commands: `bough.minimize`
 _GIB = float(1 << 30)
 Row = Mapping[str, Any] | RowMapping
 
@@ -48,8 +49,10 @@ def slots_of(row: Row) -> int:
 
 
 def may_use(chosen: Sequence[str] | None, found: Machine) -> bool:
-    """Return whether the agent is among the chosen ones; None chooses all."""
-    return chosen is None or any(_is_meant(text, found) for text in chosen)
+    """Return whether the agent is among the chosen ones; None chooses all that run commands."""
+    if chosen is None:
+        return not found.name.startswith(IN_PROCESS)
+    return any(_is_meant(text, found) for text in chosen)
 
 
 def may_run(job: Row, found: Machine) -> bool:
@@ -60,7 +63,7 @@ def may_run(job: Row, found: Machine) -> bool:
 def refusal(job: Row, found: Machine) -> str | None:
     """Return why the agent can never run the job, as the end of a sentence about it; None if it can."""
     if not may_use(job["agents"], found):
-        return f"is not among the chosen ones ({', '.join(job['agents'])})"
+        return f"is not among the chosen ones ({', '.join(job['agents'] or ['those that run commands'])})"
     allowed = found.offers.get("allow")
     if allowed and not is_allowed(allowed, job["model"], (job["source"] or {}).get("url")):
         return f"runs only what its allow-list names ({', '.join(map(str, allowed))})"

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from bough import _layout
+from bough_server.service import environments, quarantine, states
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import quarantine, states
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
 from bough_server.service.pausing import PAUSE
@@ -33,7 +33,8 @@ def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]
         return False
     mine = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
     started_at = _started_at(job, exit_, now)
-    tx.execute(update(attempts).where(mine).values(exit=dict(exit_), exit_at=now, state=HELD, started_at=started_at))
+    kept = environments.put_aside(tx, exit_)
+    tx.execute(update(attempts).where(mine).values(exit=kept, exit_at=now, state=HELD, started_at=started_at))
     tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(started_at=started_at))
     changes.of_job(job)
     return True

@@ -46,6 +46,7 @@ _JOB = [
 _OPTIMIZATION = [
     "id",
     "model",
+    "revision",
     "state",
     "reason",
     "created_at",

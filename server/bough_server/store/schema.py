@@ -177,6 +177,7 @@ jobs = Table(
     Column("desired_cause", Text),
     Column("record", Text),  # ref of the commit that it became
     Index(None, "optimization", "number"),
+    Index(None, "optimization", "state", "attempt"),  # all that counting by state reads
     Index(None, "state"),
     Index(None, "created_at"),
 )
@@ -371,6 +372,13 @@ keys = Table(
     Column("expires_at", Float),
     Column("last_used_at", Float),
     Column("revoked_at", Float),
+)
+
+environments = Table(  # what jobs ran in; an attempt's exit names one by its digest
+    "environments",
+    metadata,
+    Column("digest", Text, primary_key=True),  # sha256 of the content as JSON
+    Column("content", Json, nullable=False),
 )
 
 idempotency = Table(
