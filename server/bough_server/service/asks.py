@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
-from bough_server.optimizers.client import Ask, OptimizerFailed, Outcome
+from bough_server.optimizers.client import Ask, OptimizerFailed
 from bough_server.service import provenance
 from bough_server.service.states import CREATED, LIVE, RUNNING
+from bough_server.service.told import Told
 from bough_server.store.database import Database
-from bough_server.store.schema import history, jobs, optimizations, space_versions
+from bough_server.store.schema import jobs, optimizations, space_versions
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 1.0  # after an error of the store
@@ -53,12 +54,20 @@ class Prepared:
         history_seq: How many ends it saw.
         needs_history: Whether it would be another one with more of them.
         values: Flat.
+        made_with: See `made_with`.
     """
 
     number: int
     history_seq: int
     needs_history: bool
     values: Mapping[str, Any]
+    made_with: tuple[Any, ...]
+
+
+def made_with(optimization: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what else the answers depend on; an edit or a restart makes it another one."""
+    names = ("generation", "space_version", "algorithm", "seed", "initial_random", "duplicates")
+    return tuple(optimization[name] for name in names)
 
 
 def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
@@ -70,7 +79,7 @@ def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
 
 def is_current(prepared: Prepared, optimization: Mapping[str, Any]) -> bool:
     """Return whether ``prepared`` may be the next trial's: with several at a time it may have missed one end."""
-    if prepared.number != optimization["asks"]:
+    if prepared.number != optimization["asks"] or prepared.made_with != made_with(optimization):
         return False
     missed = 0 if optimization["max_parallel"] == 1 else 1
     return not prepared.needs_history or optimization["history_seq"] - prepared.history_seq <= missed
@@ -91,8 +100,8 @@ class Asks:
         self._on_ready = on_ready
         self._on_failure = on_failure
         self._ready: dict[str, list[Prepared]] = {}
-        self._outcomes: dict[str, list[Outcome]] = {}
-        self._spaces: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Told] = {}
+        self._spaces: dict[str, tuple[int, dict[str, Any]]] = {}  # the newest version of each
         self._awake: dict[str, None] = {}
         self._something = asyncio.Event()
         self._answered = asyncio.Condition()
@@ -149,7 +158,7 @@ class Asks:
             await self._on_failure(optimization_id, f"{type(error).__name__}: {error}.")
             return
         await self._note(row, number)
-        found = Prepared(number, row["history_seq"], needs_history(row, number), values)
+        found = Prepared(number, row["history_seq"], needs_history(row, number), values, made_with(row))
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
         async with self._answered:
@@ -162,7 +171,7 @@ class Asks:
         new = provenance.entry(row, number, self._optimizer.versions)
         entries = provenance.noted(row["versions"], new)
         if entries != row["versions"]:
-            await self._store.write(partial(provenance.save, optimization_id=row["id"], entries=entries))
+            await self._store.write(partial(provenance.save, optimization=row, entries=entries))
 
     def _keep(self, row: Mapping[str, Any]) -> list[Prepared]:
         """Return the answers in stock that may still be taken one after the other; the others are thrown away."""
@@ -177,7 +186,7 @@ class Asks:
         """Return the optimization's row if another answer of it is needed now, its history being read."""
         found = tx.execute(select(optimizations).where(optimizations.c.id == optimization_id)).mappings().first()
         if found is None or found["state"] != RUNNING:
-            self._outcomes.pop(optimization_id, None)
+            self._told.pop(optimization_id, None)
             self._ready.pop(optimization_id, None)
             return None
         row = dict(found)
@@ -188,17 +197,18 @@ class Asks:
         return row
 
     def _read_history(self, tx: Connection, row: Mapping[str, Any]) -> None:
-        known = self._outcomes.setdefault(row["id"], [])
-        new = select(history).where(history.c.optimization == row["id"], history.c.seq > len(known))
-        for entry in tx.execute(new.order_by(history.c.seq)).mappings():
-            known.append(Outcome(entry["ask_number"], entry["values"], entry["loss"]))
-        if row["id"] not in self._spaces:
-            mine = (space_versions.c.optimization == row["id"]) & (space_versions.c.version == row["space_version"])
-            self._spaces[row["id"]] = tx.execute(select(space_versions.c.space).where(mine)).scalar_one()
+        told = self._told.get(row["id"])
+        if told is None or told.generation != row["generation"]:
+            told = self._told[row["id"]] = Told(row["generation"])
+        told.read(tx, row["id"])
+        version = row["space_version"]
+        if self._spaces.get(row["id"], (0, {}))[0] != version:
+            mine = (space_versions.c.optimization == row["id"]) & (space_versions.c.version == version)
+            self._spaces[row["id"]] = (version, tx.execute(select(space_versions.c.space).where(mine)).scalar_one())
 
     def _ask(self, row: Mapping[str, Any], number: int) -> Ask:
-        seen = self._outcomes[row["id"]][: row["history_seq"]]
-        space = self._spaces[row["id"]]
+        seen = self._told[row["id"]].outcomes()
+        _, space = self._spaces[row["id"]]
         return Ask(row["id"], row["algorithm"], space, seen, number, row["seed"], row["initial_random"])
 
 

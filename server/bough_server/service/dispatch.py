@@ -133,9 +133,16 @@ class Dispatcher:
     def _has_room(
         self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
     ) -> bool:
-        """Return whether one more trial may start. One that was given values by hand waits only for those that did."""
+        """Return whether one more trial may start. One that was given values by hand waits only for those that did.
+
+        After a restart all wait until the running trials of before have ended.
+        """
         optimization = running[job["optimization"]]
         mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE))
+        if optimization["generation"] > 1:
+            before = and_(mine, jobs.c.generation < optimization["generation"])
+            if tx.execute(select(jobs.c.id).where(before).limit(1)).first() is not None:
+                return False
         counts = mine if job["state"] == CREATED else and_(mine, jobs.c.attempt > 0)
         live = tx.execute(select(func.count()).where(counts)).scalar_one()
         return bool(live < places(optimization, self.fleet.slots(clock)))
@@ -167,6 +174,7 @@ class Dispatcher:
                 granted.unprepared.add(job["optimization"])
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
+            values["digest"] = definitions.digest_of(found.values)
         attempt, marker = job["attempt"] + 1, self.new_marker()
         values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from bough import _layout
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import states
+from bough_server.service import states, told
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
-from bough_server.store.schema import attempts, history, jobs, optimizations, streams
+from bough_server.store.schema import attempts, jobs, optimizations, streams
 
 HELD, LOST, RELEASED, ENDED = "held", "lost", "released", "ended"  # states of an attempt
 _TAIL = 4096  # bytes of the log that a message may come from
@@ -96,7 +96,13 @@ def conclude(
     changes.ended.append(job["id"])
     if optimization is not None:
         _tell(tx, job, optimization, verdict, kpi, now)
-        lifecycle.after_end(tx, optimization["id"], now, changes, verdict.message if verdict.state == FAILED else None)
+        lifecycle.after_end(tx, optimization["id"], now, changes, _failure(job, optimization, verdict))
+
+
+def _failure(job: Mapping[str, Any], optimization: Mapping[str, Any], verdict: Verdict) -> str | None:
+    """Return the message of a failure that counts for what is running now."""
+    counts = verdict.state == FAILED and job["generation"] == optimization["generation"]
+    return (verdict.message or "it does not say why.") if counts else None
 
 
 def give_back(
@@ -111,7 +117,7 @@ def give_back(
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
         return
     optimization = _optimization_of(tx, job)
-    if optimization is not None and optimization["state"] not in (states.RUNNING, states.PAUSED):
+    if optimization is not None and not _goes_on(job, optimization):
         why = lifecycle.not_again(label(job), optimization["reason"])
         conclude(tx, job, Verdict(ABORTED, _layout.USER, why), now, changes)
         return
@@ -194,8 +200,14 @@ def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:
     }
 
 
+def _goes_on(job: Mapping[str, Any], optimization: Mapping[str, Any]) -> bool:
+    """Return whether trials of the job's generation may still be started."""
+    is_of_now = bool(job["generation"] == optimization["generation"])
+    return is_of_now and optimization["state"] in (states.RUNNING, states.PAUSED)
+
+
 def _may_try_again(job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> bool:
-    if optimization is None or optimization["state"] not in (states.RUNNING, states.PAUSED):
+    if optimization is None or not _goes_on(job, optimization):
         return False
     return bool(job["failures"] < optimization["retry"] and job["desired"] == "run")
 
@@ -211,14 +223,14 @@ def _tell(
     """Append the end to the history that the optimizer is rebuilt from; what a user aborted says nothing."""
     if verdict.state == ABORTED or job["ask_number"] is None:
         return
-    seq = optimization["history_seq"] + 1
     is_success = verdict.state == DONE and kpi is not None and kpi.value is not None
     loss = kpis.loss(kpi.value, kpi.direction) if is_success and kpi is not None and kpi.value is not None else None
-    entry = {"optimization": optimization["id"], "seq": seq, "job": job["id"], "ask_number": job["ask_number"]}
-    tx.execute(insert(history), {**entry, "values": job["values"], "loss": loss, "ended_at": now})
-    in_row = 0 if is_success else optimization["failures_in_row"] + 1
-    row = optimizations.c.id == optimization["id"]
-    tx.execute(update(optimizations).where(row).values(history_seq=seq, failures_in_row=in_row))
+    entry = {"generation": job["generation"], "job": job["id"], "ask_number": job["ask_number"]}
+    told.append(tx, optimization, [{**entry, "values": job["values"], "loss": loss, "ended_at": now}])
+    if job["generation"] == optimization["generation"]:
+        in_row = 0 if is_success else optimization["failures_in_row"] + 1
+        row = optimizations.c.id == optimization["id"]
+        tx.execute(update(optimizations).where(row).values(failures_in_row=in_row))
 
 
 def _remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:

@@ -11,7 +11,7 @@ from bough import _layout, definition
 from bough.errors import Conflict, UsageError
 from bough_server.service import definitions, ends, states
 from bough_server.service.changes import Changes
-from bough_server.service.optimizations import code_of, mapping_of
+from bough_server.service.optimizations import FRESH, code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads
@@ -57,8 +57,7 @@ def create(
         "created_by": key_id,
         **code_of(body),
     }
-    fresh = {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
-    tx.execute(insert(jobs), row | fresh)
+    tx.execute(insert(jobs), {**row, **FRESH, "generation": 1})
     return str(row["id"])
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from bough import definition
 from bough.errors import Conflict, UsageError
@@ -57,9 +57,10 @@ def create(
         "revision": definitions.revise(tx, found, now, key_id),
         "state": RUNNING,
         "created_at": now,
+        "begun_at": now,
         "created_by": key_id,
         **code_of(body),
-        **_settings(settings, seed),
+        **columns_of(settings, seed),
         "commands": definitions.commands_of(found),
         "env": dict(found.env),
         "working_dir": found.working_dir,
@@ -74,6 +75,7 @@ def create(
 
 
 _NEW: Mapping[str, Any] = {
+    "generation": 1,
     "space_version": 1,
     "warnings": [],
     "versions": [],
@@ -110,10 +112,11 @@ def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"commit": commit, "folder": folder.strip("/"), "source": mapping_of(body, "source")}
 
 
-def _settings(settings: Any, seed: int) -> dict[str, Any]:
+def columns_of(settings: definition.Settings, seed: int) -> dict[str, Any]:
+    """Return the columns that hold these settings; ``seed`` counts where they name none."""
     same = (
         "algorithm max_trials initial_random max_parallel max_epochs max_time_s total_time_s kpi_channel kpi_direction "
-        "kpi_reduce retry stop_after grace_s term_s"
+        "kpi_reduce retry stop_after pruning duplicates grace_s term_s"
     )
     columns = {name: getattr(settings, name) for name in same.split()}
     chosen = settings.seed if settings.seed is not None else seed
@@ -130,8 +133,8 @@ def top_up(
     """Make rows for the trials that may start now, up to ``places`` alive at once and max_trials in all."""
     if optimization["state"] != RUNNING:
         return
-    counted = _counts(tx, optimization["id"])
-    room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE))
+    counted = _counts(tx, optimization)
+    room = places - counted["alive"]
     n = min(room, _left(optimization, counted))
     if n > 0:
         add_trials(tx, optimization, n, now, new_id, changes)
@@ -164,7 +167,7 @@ def next_trial(
     found = tx.execute(select(jobs.c.id).where(mine).order_by(jobs.c.number).limit(1)).scalar_one_or_none()
     if found is not None:
         return str(found)
-    if _left(optimization, _counts(tx, optimization["id"])) <= 0:
+    if _left(optimization, _counts(tx, optimization)) <= 0:
         return None
     return str(add_trials(tx, optimization, 1, now, new_id, changes)[0]["id"])
 
@@ -185,27 +188,42 @@ def may_use(names: list[str] | None, name: str) -> bool:
 
 
 def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str) -> dict[str, Any]:
-    same = "model revision commit folder source agents priority max_epochs max_time_s created_by"
+    same = "model revision generation commit folder source agents priority max_epochs max_time_s created_by"
     row = {name: optimization[name] for name in same.split()}
     row |= {"id": job_id, "optimization": optimization["id"], "number": number, "state": CREATED, "created_at": now}
-    return row | {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
+    return {**row, **FRESH}
 
 
-def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
+FRESH: Mapping[str, Any] = {  # what every job begins with
+    **{"attempt": 0, "failures": 0, "lost": 0, "retries": 0, "again": 0},
+    **{"unreachable": False, "partial": False, "desired": "run"},
+}
+
+
+def _counts(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many trials of this generation are in each state and were started, and how many of any are alive."""
     found: dict[str, int] = {}
-    started = 0
-    for state, n, claimed in tx.execute(_COUNTS, {"its_id": optimization_id}):
-        found[state] = n
-        started += claimed
-    return {"states": found, "started": started}
+    started = alive = 0
+    for generation, state, n, claimed in tx.execute(_COUNTS, {"its_id": optimization["id"]}):
+        alive += n if state in (CREATED, *LIVE) else 0
+        if generation == optimization["generation"]:
+            found[state] = n
+            started += claimed
+    return {"states": found, "started": started, "alive": alive}
 
 
+# What waits with values, set by hand, is as good as started, and so is what took the result of an earlier trial.
+is_started = or_(jobs.c.attempt > 0, jobs.c.state == QUEUED, jobs.c.reused_from.is_not(None))
 _COUNTS = (
-    # what waits with values, set by hand, is as good as started
-    select(jobs.c.state, func.count(), func.count(case(((jobs.c.attempt > 0) | (jobs.c.state == QUEUED), 1))))
+    select(jobs.c.generation, jobs.c.state, func.count(), func.count(case((is_started, 1))))
     .where(jobs.c.optimization == bindparam("its_id"))
-    .group_by(jobs.c.state)
+    .group_by(jobs.c.generation, jobs.c.state)
 )
+
+
+def started(tx: Connection, optimization: Mapping[str, Any]) -> int:
+    """Return how many trials of its generation count for max_trials."""
+    return int(_counts(tx, optimization)["started"])
 
 
 # -- ends -----------------------------------------------------------------------------------------------------
@@ -230,8 +248,8 @@ def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Ch
     row = reads.optimization(tx, optimization_id)
     if row["state"] not in (RUNNING, PAUSED, STOPPING):
         return
-    counted = _counts(tx, optimization_id)
-    if any(counted["states"].get(state) for state in LIVE):
+    counted = _counts(tx, row)
+    if counted["alive"] > counted["states"].get(CREATED, 0):
         return
     if row["state"] == STOPPING and row["stopped_by"] == USER:
         states.move_optimization(tx, optimization_id, "stopped", ended_at=now)
@@ -244,7 +262,7 @@ def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Ch
 
 def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, changes: Changes) -> None:
     """Start nothing more once total_time is over; trials that run may end."""
-    if row["total_time_s"] is None or now - row["created_at"] < row["total_time_s"]:
+    if row["total_time_s"] is None or now - row["begun_at"] < row["total_time_s"]:
         return
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
@@ -338,7 +356,8 @@ def _drop_created(tx: Connection, optimization_id: str) -> None:
     """Remove the rows of trials that never started; those of their numbers that were the highest become free again."""
     mine = jobs.c.optimization == optimization_id
     tx.execute(delete(jobs).where(mine, jobs.c.state == CREATED))
-    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(mine).scalar_subquery()
+    now = jobs.c.generation == optimizations.c.generation
+    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(mine, now).correlate(optimizations).scalar_subquery()
     tx.execute(update(optimizations).where(optimizations.c.id == optimization_id).values(numbers=highest))
 
 
