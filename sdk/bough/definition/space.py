@@ -84,15 +84,21 @@ class Space:
         """Return why this space could not have drawn the searched ones of `values`, or None where it could.
 
         `values` may be those of an earlier version: what that did not have takes its fixed or default value, and what
-        is not searched here is not looked at.
+        is not searched here is not looked at, unless it decides what is active.
         """
         try:
             complete = self.complete(values)
         except KeyError as error:
             return "there is no choice " + shown(error.args[0]) + " any more"
-        for path, expression in self.searched.items():
-            if path in complete and not expression.contains(complete[path]):
-                return path + " = " + shown(complete[path]) + " is not in " + str(expression)
+        drawn = {path: complete[path] for path in self.searched if path in complete}
+        for path, value in drawn.items():
+            if not self.searched[path].contains(value):
+                return path + " = " + shown(value) + " is not in " + str(self.searched[path])
+        if len(drawn) < len(self.searched):
+            usual = self.complete(drawn)
+            for path in self.searched:
+                if path in usual and path not in drawn:
+                    return path + " is not active in it"
         return None
 
     def fix(self, path: str, value: object) -> Space:
