@@ -22,6 +22,7 @@ from bough_server.desks.agents import Agents
 from bough_server.desks.exports import Exports
 from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
+from bough_server.desks.life import Life
 from bough_server.desks.optimizations import Optimizations
 from bough_server.desks.searches import Searches
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
@@ -55,6 +56,7 @@ class Coordinator:
     agents: Agents
     exports: Exports
     jobs: Jobs
+    life: Life
     optimizations: Optimizations
     searches: Searches
 
@@ -82,6 +84,7 @@ class Coordinator:
         self.jobs = Jobs(ground)
         self.optimizations = Optimizations(ground, self.jobs)
         self.searches = Searches(ground)
+        self.life = Life(ground, self.optimizations, self.jobs)
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)

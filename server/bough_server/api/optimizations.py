@@ -35,9 +35,17 @@ async def create(request: Request, found: TheCoordinator, key: Changing) -> Resp
 
 
 @router.get("")
-async def listed(found: TheCoordinator, key: Reading, limit: Limit = 100, offset: Offset = 0) -> Response:
-    """List optimizations, newest first."""
-    return json_reply(await found.optimizations.page(limit, offset))
+async def listed(
+    found: TheCoordinator,
+    key: Reading,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    state: Annotated[str | None, Query(max_length=500)] = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    archived: bool = False,
+) -> Response:
+    """List optimizations, newest first; archived ones only when asked for."""
+    return json_reply(await found.optimizations.page(limit, offset, state, model, archived))
 
 
 @router.get("/{optimization_id}")
@@ -56,9 +64,11 @@ async def trials(
     state: Annotated[str | None, Query(max_length=500)] = None,
     limit: Limit = 100,
     offset: Offset = 0,
+    generation: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    """List trials, sorted and filtered by the store."""
-    return json_reply(await found.optimizations.trials(optimization_id, sort, descending, state, limit, offset))
+    """List trials, sorted and filtered by the store; of the newest generation, or of another one."""
+    rows = found.optimizations.trials(optimization_id, sort, descending, state, limit, offset, generation)
+    return json_reply(await rows)
 
 
 @router.post("/{optimization_id}/stop", openapi_extra=body_of())

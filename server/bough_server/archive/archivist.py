@@ -113,6 +113,17 @@ class Archivist:
             pass
         await self._write_optimizations()
 
+    async def forget(self, model: str, optimization_id: str) -> int:
+        """Delete the records of an optimization that is gone from the store; return how many refs went.
+
+        Raises:
+            BoughError: git refused.
+        """
+        async with self._writing:
+            self._optimizations.pop(optimization_id, None)
+            repository = await asyncio.to_thread(self._repositories.ensure, model)
+            return await asyncio.to_thread(commits.delete, repository, optimization_id)
+
     async def _write_due(self) -> bool:
         """Write one batch of records; return whether there was any."""
         async with self._writing:

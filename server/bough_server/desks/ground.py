@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
+from bough_server.service.pruning import Pruner
 from bough_server.store import reads
 from bough_server.store.database import Database
 
@@ -41,7 +42,9 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
+        self.pruner = Pruner()
         self.on_ended: Callable[[], None] | None = None
+        self.delete_records: Callable[[str, str], Awaitable[int]] | None = None  # of a model's optimization
         self.store: Database
         self.asks: Asks
         self.news: News

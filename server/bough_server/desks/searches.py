@@ -37,18 +37,18 @@ class Searches:
         default = found.settings.seed or 0
         return await self._ground.optimizer.describe(found.space.to_json(), default if seed is None else seed, samples)
 
-    async def stored(self, optimization_id: str) -> dict[str, Any]:
+    async def stored(self, optimization_id: str, generation: int | None = None) -> dict[str, Any]:
         """Return everything that a replay needs: `GET /optimizations/{id}/asks`."""
-        return await self._ground.store.read(lambda tx: searches.search(tx, optimization_id).to_json())
+        return await self._ground.store.read(lambda tx: searches.search(tx, optimization_id, generation).to_json())
 
-    async def verify(self, optimization_id: str) -> AsyncGenerator[dict[str, Any]]:
+    async def verify(self, optimization_id: str, generation: int | None = None) -> AsyncGenerator[dict[str, Any]]:
         """Return what `replay` says of an optimization, from a process of its own: asks of running ones go on.
 
         Raises:
-            NotFound: There is no such optimization.
+            NotFound: There is no such optimization, or it never had that generation.
             Conflict: Another one is being verified; each costs a core.
         """
-        found = await self._ground.store.read(lambda tx: searches.search(tx, optimization_id))
+        found = await self._ground.store.read(lambda tx: searches.search(tx, optimization_id, generation))
         if self._verification.locked():
             raise Conflict("another optimization is being verified.", "Try again when that is over.")
         return self._replayed(found)

@@ -62,11 +62,11 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     optimization = _optimization_of(tx, job)
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
     kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
-    verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
+    verdict = judge(ending_of(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
     if optimization is not None:
-        _remember_kpi(tx, optimization, kpi)
+        remember_kpi(tx, optimization, kpi)
         _warn_if_no_progress(tx, job, attempt, verdict, changes)
     return True
 
@@ -177,9 +177,11 @@ def label(job: Mapping[str, Any]) -> str:
     return f"job {job['id']}" if job["number"] is None else f"trial {job['number']}"
 
 
-def _ending(
+def ending_of(
     tx: Connection, job: Mapping[str, Any], attempt: Mapping[str, Any], kpi: Kpi, optimization: Mapping[str, Any] | None
 ) -> Ending:
+    """Return everything that decides how an attempt (its row) of ``job`` ended."""
+
     def log_tail() -> str:
         return reads.log_bytes(tx, job["id"], job["attempt"], -_TAIL, _TAIL)[0].decode(errors="replace")
 
@@ -233,7 +235,8 @@ def _tell(
         tx.execute(update(optimizations).where(row).values(failures_in_row=in_row))
 
 
-def _remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:
+def remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:
+    """Note which channel a script declared as its KPI, and which way is better."""
     if kpi.channel is None or optimization["kpi_channel_seen"] == kpi.channel:
         return
     seen = {"kpi_channel_seen": kpi.channel, "kpi_direction_seen": kpi.direction}
@@ -260,4 +263,17 @@ def _warn_if_no_progress(
     changes.optimizations.add(job["optimization"])
 
 
-__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "count_lost", "give_back", "label", "settle"]
+__all__ = [
+    "ENDED",
+    "HELD",
+    "LOST",
+    "RELEASED",
+    "accept_exit",
+    "conclude",
+    "count_lost",
+    "ending_of",
+    "give_back",
+    "label",
+    "remember_kpi",
+    "settle",
+]

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select, update
 from bough.definition import Space
 from bough.definition.values import as_text
 from bough.errors import Conflict, UsageError
-from bough_server.service import optimizations as lifecycle
 from bough_server.service import definitions, states, told
+from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, PAUSED, RUNNING
 from bough_server.service.views import space_of

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from bough import definition
+from bough.definition.grid import grid_size
 from bough.errors import Conflict, UsageError
 from bough_server.service import definitions, states
 from bough_server.service.changes import Changes
@@ -50,7 +51,6 @@ def create(
     """
     fixed = mapping_of(body, "fixed")
     found.fix(fixed)  # may make a grid smaller: before the settings are read
-    space, settings = found.space, found.settings
     row = {
         "id": new_id(),
         "model": found.model,
@@ -60,17 +60,14 @@ def create(
         "begun_at": now,
         "created_by": key_id,
         **code_of(body),
-        **columns_of(settings, seed),
-        "commands": definitions.commands_of(found),
-        "env": dict(found.env),
-        "working_dir": found.working_dir,
-        "priority": found.priority,
-        "searched": list(space.searched),
+        **columns_of(found.settings, seed),
+        **columns_of_definition(found),
         **_NEW,
     }
     tx.execute(insert(optimizations), row)
-    version = {"optimization": row["id"], "version": 1, "space": space.to_json(), "created_at": now}
+    version = {"optimization": row["id"], "version": 1, "space": found.space.to_json(), "created_at": now}
     tx.execute(insert(space_versions), {**version, "fixed": fixed})
+    warn_of(tx, row, found, row)
     return str(row["id"])
 
 
@@ -112,6 +109,17 @@ def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"commit": commit, "folder": folder.strip("/"), "source": mapping_of(body, "source")}
 
 
+def columns_of_definition(found: definition.Definition) -> dict[str, Any]:
+    """Return the columns that hold how a trial is run, and what is searched."""
+    return {
+        "commands": definitions.commands_of(found),
+        "env": dict(found.env),
+        "working_dir": found.working_dir,
+        "priority": found.priority,
+        "searched": list(found.space.searched),
+    }
+
+
 def columns_of(settings: definition.Settings, seed: int) -> dict[str, Any]:
     """Return the columns that hold these settings; ``seed`` counts where they name none."""
     same = (
@@ -122,6 +130,36 @@ def columns_of(settings: definition.Settings, seed: int) -> dict[str, Any]:
     chosen = settings.seed if settings.seed is not None else seed
     agents = list(settings.agents) if settings.agents is not None else None
     return {**columns, "seed": chosen, "agents": agents}
+
+
+def warn_of(
+    tx: Connection, row: Mapping[str, Any], found: definition.Definition, changed: Iterable[str]
+) -> None:
+    """Say what settings that were just made (columns, by name) will lead to, where that may not be meant."""
+    warnings = []
+    chosen = row["agents"] or []
+    if {"max_parallel", "agents"} & set(changed) and row["max_parallel"] and row["max_parallel"] < len(chosen):
+        warnings.append(
+            f"max_parallel {row['max_parallel']} is below the {len(chosen)} chosen agents: some will idle."
+        )
+    size = points_of(found.space)
+    is_asked = row["duplicates"] == "allow" and bool({"max_trials", "searched"} & set(changed))
+    if is_asked and row["algorithm"] != "grid" and size is not None and size < row["max_trials"]:
+        warnings.append(
+            f"the space has {size} points, fewer than max_trials {row['max_trials']}: some will be tried again "
+            "(duplicates: resample ends with the space)."
+        )
+    known = row["warnings"]
+    new = [text for text in warnings if text not in known]
+    if new:
+        tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(warnings=[*known, *new]))
+
+
+def points_of(space: definition.Space) -> int | None:
+    """Return how many points a space has; None: without end."""
+    if any(expression.count is None for expression in space.searched.values()):
+        return None
+    return grid_size(space)
 
 
 # -- trials ---------------------------------------------------------------------------------------------------
@@ -195,8 +233,8 @@ def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str
 
 
 FRESH: Mapping[str, Any] = {  # what every job begins with
-    **{"attempt": 0, "failures": 0, "lost": 0, "retries": 0, "again": 0},
-    **{"unreachable": False, "partial": False, "desired": "run"},
+    "attempt": 0, "failures": 0, "lost": 0, "retries": 0, "again": 0,
+    "unreachable": False, "partial": False, "desired": "run",
 }
 
 
@@ -237,7 +275,9 @@ def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes
     if failure is not None and limit is not None and row["failures_in_row"] >= limit and row["state"] == RUNNING:
         reason = (
             f"{row['failures_in_row']} trials in a row failed. The last: {failure} "
-            f"Once it is mended: bough optimization resume {optimization_id}."
+            f"If the machines were at fault: bough optimization resume {optimization_id} goes on. If the code was: "
+            f"bough optimization retry {optimization_id} --commit REF runs them again, and all that follow, with a new commit; "
+            f"bough optimization restart {optimization_id} begins anew."
         )
         states.move_optimization(tx, optimization_id, "pause", reason=reason)
     finish_if_over(tx, optimization_id, now, changes)
@@ -266,7 +306,7 @@ def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, chan
         return
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
-        _drop_created(tx, row["id"])
+        drop_created(tx, row["id"])
         _abort_queued(tx, row["id"], now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
 
@@ -284,7 +324,7 @@ def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, 
     moved = states.move_optimization(tx, row["id"], "stop", stopped_by=USER, reason=None)
     if not moved and row["state"] != STOPPING:
         raise _not_possible(row, "stopped")
-    _drop_created(tx, row["id"])
+    drop_created(tx, row["id"])
     _abort_queued(tx, row["id"], now, changes)
     if at_once:
         wish(tx, row["id"], "stop", USER, changes)
@@ -352,13 +392,20 @@ def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes
     changes.rung.update(agent for _, agent in found if agent)
 
 
-def _drop_created(tx: Connection, optimization_id: str) -> None:
+def end_what_waits(tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str) -> None:
+    """End the trials that wait: rows without values go, the others are ABORTED with a sentence."""
+    drop_created(tx, optimization_id)
+    _abort_queued(tx, optimization_id, now, changes, reason)
+
+
+def drop_created(tx: Connection, optimization_id: str) -> None:
     """Remove the rows of trials that never started; those of their numbers that were the highest become free again."""
     mine = jobs.c.optimization == optimization_id
     tx.execute(delete(jobs).where(mine, jobs.c.state == CREATED))
-    now = jobs.c.generation == optimizations.c.generation
-    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(mine, now).correlate(optimizations).scalar_subquery()
-    tx.execute(update(optimizations).where(optimizations.c.id == optimization_id).values(numbers=highest))
+    of_now = mine & (jobs.c.generation == optimizations.c.generation)
+    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(of_now).correlate(optimizations)
+    its = optimizations.c.id == optimization_id
+    tx.execute(update(optimizations).where(its).values(numbers=highest.scalar_subquery()))
 
 
 def _abort_queued(
@@ -375,6 +422,13 @@ def _abort_queued(
 def not_again(label: str, reason: str | None, has_run: bool = True) -> str:
     """Return why a trial that was to run, perhaps again, does not."""
     return f"{label} was not run{' again' if has_run else ''}: {reason or 'its optimization was stopped.'}"
+
+
+def is_archived(row: Mapping[str, Any]) -> Conflict:
+    """Return the error for what cannot be done to an archived optimization."""
+    return Conflict(
+        f"optimization {row['id']} is archived.", f"Bring it back: bough optimization unarchive {row['id']}."
+    )
 
 
 def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:

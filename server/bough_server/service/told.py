@@ -49,9 +49,7 @@ def newest(tx: Connection, optimization: Mapping[str, Any]) -> list[dict[str, An
 def append(tx: Connection, optimization: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> int:
     """Append entries, each ``{generation, job, ask_number, values, loss, ended_at}``; return the new length."""
     seq = int(optimization["history_seq"])
-    rows = [
-        {**entry, "optimization": optimization["id"], "seq": n} for n, entry in enumerate(entries, seq + 1)
-    ]
+    rows = [{**entry, "optimization": optimization["id"], "seq": n} for n, entry in enumerate(entries, seq + 1)]
     if rows:
         tx.execute(insert(history), rows)
         mine = optimizations.c.id == optimization["id"]

@@ -222,7 +222,9 @@ def test_too_many_failures_in_a_row_pause_the_optimization_with_a_sentence(play:
         assert shown["state"] == "PAUSED"
         assert shown["reason"] == (
             "2 trials in a row failed. The last: trial 4 ended with exit code 1. "
-            f"Once it is mended: bough optimization resume {optimization}."
+            f"If the machines were at fault: bough optimization resume {optimization} goes on. If the code was: "
+            f"bough optimization retry {optimization} --commit REF runs them again, and all that follow, with a new "
+            f"commit; bough optimization restart {optimization} begins anew."
         )
         assert await agent.claim() == []
         assert (await stage.coordinator.why())["reasons"] == [
