@@ -34,7 +34,9 @@ def rescore(tx: Connection, before: Mapping[str, Any], row: Mapping[str, Any], n
         now: The time.
         changes: What changed is noted here.
     """
-    tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(**_seen_anew(before, row)))
+    if before["kpi_channel"] != row["kpi_channel"]:  # what the script declared of another one says nothing
+        unseen = {"kpi_channel_seen": None, "kpi_direction_seen": None}
+        tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(**unseen))
     row = reads.optimization(tx, row["id"])
     scored: dict[str, Kpi] = {}
     ended = [job for job in reads.jobs_of(tx, row["id"], row["generation"]) if _is_scored(job)]
@@ -46,11 +48,6 @@ def rescore(tx: Connection, before: Mapping[str, Any], row: Mapping[str, Any], n
             scored[job["id"]] = scored[job["reused_from"]]
             _note(tx, job, scored[job["id"]], changes)
     _tell(tx, reads.optimization(tx, row["id"]), scored, now)
-
-
-def _seen_anew(before: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """Forget what the script declared of another channel; the next look at it says it anew."""
-    return {"kpi_channel_seen": None, "kpi_direction_seen": None} if before["kpi_channel"] != row["kpi_channel"] else {}
 
 
 def _is_scored(job: Mapping[str, Any]) -> bool:
