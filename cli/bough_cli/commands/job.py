@@ -9,6 +9,7 @@ import click
 
 from bough_cli import options, tables, wording
 from bough_cli.client import Client
+from bough_cli.commands import life
 from bough_cli.commands.optimization import trial_row
 from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
 from bough_cli.wording import Row
@@ -17,6 +18,9 @@ from bough_cli.wording import Row
 @click.group("job")
 def command() -> None:
     """List, show, watch and stop jobs, and read their logs."""
+
+
+command.add_command(life.retry_job)
 
 
 @command.command("ls")

@@ -91,5 +91,5 @@ def _setting(name: str, value: Any) -> str:
     if name.endswith("_s"):
         return "{0:g} s".format(value)
     if name == "pruning":
-        return value["rule"] + "(" + ", ".join(k + "=" + str(v) for k, v in value.items() if k != "rule") + ")"
+        return str(value["rule"]) + "(" + ", ".join(k + "=" + str(v) for k, v in value.items() if k != "rule") + ")"
     return ", ".join(value) if isinstance(value, list) else shown(value)

@@ -102,11 +102,13 @@ async def enqueue(request: Request, found: TheCoordinator, key: Changing, optimi
     return json_reply(await found.optimizations.enqueue(key, known, body, idempotency_key(request)), 201)
 
 
-@router.post("/{optimization_id}/extend", openapi_extra=body_of("max_trials"))
+@router.post("/{optimization_id}/extend", openapi_extra=body_of())
 async def extend(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
-    """Raise the number of trials."""
-    max_trials = (await read_json(request)).get("max_trials")
-    if isinstance(max_trials, bool) or not isinstance(max_trials, int):
-        raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}.')
+    """Raise the number of trials: ``max_trials`` in all, or ``by`` so many."""
+    body = await read_json(request)
+    by, max_trials = body.get("by"), body.get("max_trials")
+    wanted = max_trials if by is None else by
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}, or {"by": 100}.')
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.optimizations.extend(known, max_trials))
+    return json_reply(await found.optimizations.extend(known, wanted, is_more=by is not None))

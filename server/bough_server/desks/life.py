@@ -55,7 +55,8 @@ class Life:
         check_installed(planned.new.settings.algorithm)
         if is_dry:
             return {**await self._optimizations.one(optimization_id), "edit": planned.shown()}
-        now, done = self._ground.clock.now(), []
+        now = self._ground.clock.now()
+        done: list[editing.Plan] = []
 
         def work(tx: Connection, changes: Changes) -> str:
             its_id, plan = editing.apply(tx, optimization_id, edit, now, key.id, changes, known)
@@ -67,7 +68,8 @@ class Life:
 
     async def retry(self, key: Key, optimization_id: str, body: Any) -> dict[str, Any]:
         """Run trials that failed once more: `POST /optimizations/{id}/retry`."""
-        body, now, numbers = mapping(body), self._ground.clock.now(), []
+        body, now = mapping(body), self._ground.clock.now()
+        numbers: list[int] = []
 
         def work(tx: Connection, changes: Changes) -> str:
             its_id, found = again.retry(tx, optimization_id, body, now, key.id, changes)

@@ -98,9 +98,12 @@ class Optimizations:
         """Go on after a pause."""
         return await self.steer(lambda tx, changes: optimizations.resume(tx, optimization_id, changes))
 
-    async def extend(self, optimization_id: str, max_trials: int) -> dict[str, Any]:
-        """Give it more trials; one that has ended goes on."""
-        return await self.steer(lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, changes))
+    async def extend(self, optimization_id: str, max_trials: int, is_more: bool = False) -> dict[str, Any]:
+        """Give it more trials, so many in all or more; one that has ended goes on."""
+        now = self._ground.clock.now()
+        return await self.steer(
+            lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, now, changes, is_more=is_more)
+        )
 
     async def enqueue(
         self, key: Key, optimization_id: str, body: Any, idempotency_key: str | None = None

@@ -36,7 +36,8 @@ def retry(
         tx: A writing connection.
         optimization_id: Whose; the beginning will do.
         body: ``failed``, ``lost`` (true or false), ``trials`` (numbers), and ``commit`` with ``source``, as in the
-            request: the code of these trials, and of all that are started from now on. Without the first three: all that failed, for whatever reason.
+            request: the code of these trials, and of all that are started from now on. Without the first three: all
+            that failed, for whatever reason.
         now: The time.
         key_id: Who wants it.
         changes: What changed is noted here.
@@ -122,12 +123,7 @@ def once_more(tx: Connection, job: Mapping[str, Any], now: float, changes: Chang
 
 def go_on(tx: Connection, row: Mapping[str, Any], now: float) -> None:
     """Let the optimization run, where it had ended or failures had paused it; raise `Conflict` if it cannot."""
-    is_out_of_time = row["total_time_s"] is not None and now - row["begun_at"] >= row["total_time_s"]
-    if is_out_of_time:
-        raise Conflict(
-            f"the total_time of optimization {row['id']} is over.",
-            f"Give it more: bough optimization set {row['id']} total_time=…",
-        )
+    lifecycle.check_time(row, now)
     values: dict[str, Any] = {"reason": None, "failures_in_row": 0, "ended_at": None, "stopped_by": None}
     if row["state"] == PAUSED and row["reason"] is None:  # its user wants that
         values, move = {"failures_in_row": 0}, None

@@ -98,6 +98,7 @@ def plan(tx: Connection, optimization_id: str, edit: Mapping[str, Any], known_ve
     columns = {**lifecycle.columns_of(new.settings, row["seed"]), **lifecycle.columns_of_definition(new)}
     columns = {name: value for name, value in columns.items() if value != row[name]}
     _check_max_trials(tx, row, columns)
+    new_fixed = {path: new.space.fixed[path] for path in new_fixed}  # in their declared types
     of_space, of_settings = difference.of_spaces(old.space, new.space), difference.of_settings(old, new)
     if old.space == new.space:
         return Plan(new, new_fixed, of_space, of_settings, columns)

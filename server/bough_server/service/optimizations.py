@@ -132,16 +132,12 @@ def columns_of(settings: definition.Settings, seed: int) -> dict[str, Any]:
     return {**columns, "seed": chosen, "agents": agents}
 
 
-def warn_of(
-    tx: Connection, row: Mapping[str, Any], found: definition.Definition, changed: Iterable[str]
-) -> None:
+def warn_of(tx: Connection, row: Mapping[str, Any], found: definition.Definition, changed: Iterable[str]) -> None:
     """Say what settings that were just made (columns, by name) will lead to, where that may not be meant."""
     warnings = []
     chosen = row["agents"] or []
     if {"max_parallel", "agents"} & set(changed) and row["max_parallel"] and row["max_parallel"] < len(chosen):
-        warnings.append(
-            f"max_parallel {row['max_parallel']} is below the {len(chosen)} chosen agents: some will idle."
-        )
+        warnings.append(f"max_parallel {row['max_parallel']} is below the {len(chosen)} chosen agents: some will idle.")
     size = points_of(found.space)
     is_asked = row["duplicates"] == "allow" and bool({"max_trials", "searched"} & set(changed))
     if is_asked and row["algorithm"] != "grid" and size is not None and size < row["max_trials"]:
@@ -233,8 +229,14 @@ def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str
 
 
 FRESH: Mapping[str, Any] = {  # what every job begins with
-    "attempt": 0, "failures": 0, "lost": 0, "retries": 0, "again": 0,
-    "unreachable": False, "partial": False, "desired": "run",
+    "attempt": 0,
+    "failures": 0,
+    "lost": 0,
+    "retries": 0,
+    "again": 0,
+    "unreachable": False,
+    "partial": False,
+    "desired": "run",
 }
 
 
@@ -276,8 +278,8 @@ def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes
         reason = (
             f"{row['failures_in_row']} trials in a row failed. The last: {failure} "
             f"If the machines were at fault: bough optimization resume {optimization_id} goes on. If the code was: "
-            f"bough optimization retry {optimization_id} --commit REF runs them again, and all that follow, with a new commit; "
-            f"bough optimization restart {optimization_id} begins anew."
+            f"bough optimization retry {optimization_id} --commit REF runs them again, and all that follow, with a new "
+            f"commit; bough optimization restart {optimization_id} begins anew."
         )
         states.move_optimization(tx, optimization_id, "pause", reason=reason)
     finish_if_over(tx, optimization_id, now, changes)
@@ -363,14 +365,20 @@ def resume(tx: Connection, optimization_id: str, changes: Changes) -> str:
     return str(row["id"])
 
 
-def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Changes) -> str:
-    """Raise max_trials; an optimization that has ended goes on. Returns the full id.
+def extend(
+    tx: Connection, optimization_id: str, max_trials: int, now: float, changes: Changes, *, is_more: bool = False
+) -> str:
+    """Raise max_trials, with ``is_more`` by so many; an optimization that has ended goes on. Returns the full id.
 
     Raises:
-        UsageError: That is not more than now.
+        UsageError: That is not more than now, or more than its grid has points.
         Conflict: It cannot go on.
     """
     row = reads.optimization(tx, optimization_id)
+    max_trials = row["max_trials"] + max_trials if is_more else max_trials
+    check_time(row, now)
+    if row["algorithm"] == "grid":
+        _check_grid(tx, row, max_trials)
     if max_trials <= row["max_trials"]:
         raise UsageError(
             f"optimization {row['id']} already has max_trials {row['max_trials']}.", "Give a higher number, or stop it."
@@ -380,6 +388,22 @@ def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Chang
         raise _not_possible(row, "extended")
     changes.optimizations.add(row["id"])
     return str(row["id"])
+
+
+def check_time(row: Mapping[str, Any], now: float) -> None:
+    """Raise `Conflict` if its total_time is over, so that nothing of it may start any more."""
+    if row["total_time_s"] is not None and now - row["begun_at"] >= row["total_time_s"]:
+        raise Conflict(
+            f"the total_time of optimization {row['id']} is over.",
+            f"Give it more: bough optimization set {row['id']} total_time=…",
+        )
+
+
+def _check_grid(tx: Connection, row: Mapping[str, Any], max_trials: int) -> None:
+    mine = and_(space_versions.c.optimization == row["id"], space_versions.c.version == row["space_version"])
+    size = points_of(definition.Space.from_json(tx.execute(select(space_versions.c.space).where(mine)).scalar_one()))
+    if size is not None and max_trials > size:
+        raise UsageError(f"the grid of optimization {row['id']} has {size} points.", "There are no more to try.")
 
 
 def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes: Changes) -> None:

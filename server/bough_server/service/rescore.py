@@ -87,7 +87,10 @@ def _tell(tx: Connection, row: Mapping[str, Any], scored: Mapping[str, Kpi], now
 
 def _of_earlier(tx: Connection, entry: Mapping[str, Any], row: Mapping[str, Any]) -> Kpi | None:
     """Return the KPI of a trial that another optimization ran, if that is still there."""
-    found = tx.execute(jobs.select().where(jobs.c.id == entry["job"])).mappings().first()
-    if found is None or found["optimization"] == row["id"] or not _is_scored(found) or not found["attempt"]:
+    row_of_job = tx.execute(jobs.select().where(jobs.c.id == entry["job"])).mappings().first()
+    if row_of_job is None:
+        return None
+    found = dict(row_of_job)
+    if found["optimization"] == row["id"] or not _is_scored(found) or not found["attempt"]:
         return None
     return kpis.of_attempt(tx, found["id"], found["attempt"], row)

@@ -27,8 +27,8 @@ def _words(text: str) -> tuple[str, ...]:
 _KEPT = _words(
     "generation begun_at state reason algorithm max_trials initial_random max_parallel max_epochs max_time_s "
     "total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen retry "
-    "stop_after pruning duplicates commit folder source commands env working_dir revision space_version searched versions asks "
-    "numbers history_seq warnings"
+    "stop_after pruning duplicates commit folder source commands env working_dir revision space_version searched "
+    "versions asks numbers history_seq warnings"
 )
 _CODE = ("commit", "folder", "source")
 _AFRESH: Mapping[str, Any] = {

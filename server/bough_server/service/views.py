@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bough.errors import NotFound
 from bough_server.service import kpi as kpis
@@ -196,7 +196,7 @@ def _counts(tx: Connection, optimization: Row) -> dict[str, int]:
 
 def in_generation(optimization: Row) -> ColumnElement[bool]:
     """Select the trials of the generation of an optimization (its row)."""
-    return (jobs.c.optimization == optimization["id"]) & (jobs.c.generation == optimization["generation"])
+    return and_(jobs.c.optimization == optimization["id"], jobs.c.generation == optimization["generation"])
 
 
 def best_trial(tx: Connection, optimization: Row) -> dict[str, Any] | None:
