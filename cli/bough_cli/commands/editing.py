@@ -137,7 +137,8 @@ def _show_changes(edit: Row) -> None:
         click.echo("nothing would change")
     if edit["kept"] is not None:
         total = edit["kept"] + edit["left_out"]
-        first = f"; {edit['left_out']} do not fit. The first: {edit['first_left_out']}" if edit["left_out"] else ""
+        do = "does" if edit["left_out"] == 1 else "do"
+        first = f"; {edit['left_out']} {do} not fit: {edit['first_left_out']}" if edit["left_out"] else ""
         click.echo(f"{edit['kept']} of {total} ended trials stay in the optimizer's history{first}")
 
 

@@ -33,17 +33,17 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _JOB = _words(
-    "id optimization number model revision state end_reason message commit folder max_epochs max_time_s kpi kpi_last "
+    "id optimization generation number model revision state end_reason message commit folder max_epochs max_time_s kpi kpi_last "
     "kpi_best kpi_best_x epochs epochs_total created_at queued_at started_at ended_at duration_s exit_code attempt "
-    "ask_number history_seq partial"
+    "ask_number history_seq again retries partial"
 )
 _ATTEMPT = _words("attempt state claimed_at started_at ended_at message")
 _OPTIMIZATION = _words(
-    "id model revision state reason created_at ended_at algorithm max_trials initial_random max_parallel max_epochs "
+    "id model revision generation begun_at state reason created_at ended_at algorithm max_trials initial_random max_parallel max_epochs "
     "max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen "
-    "retry stop_after grace_s term_s commit folder commands working_dir priority searched warnings versions"
+    "retry stop_after pruning duplicates grace_s term_s commit folder commands working_dir priority searched warnings versions"
 )
-_TRIAL = _words("id number state end_reason ask_number history_seq values kpi record")
+_TRIAL = _words("id generation number state end_reason ask_number history_seq again reused_from values kpi record")
 
 
 def job_record(tx: Connection, job: Mapping[str, Any]) -> RecordData:
@@ -65,7 +65,7 @@ def job_record(tx: Connection, job: Mapping[str, Any]) -> RecordData:
     }
     if job["optimization"] is not None:
         files["space.json"] = json_file(_spaces(tx, job["optimization"])[-1])
-    ref = records.job_ref(job["optimization"], job["number"], job["id"])
+    ref = records.job_ref(job["optimization"], job["number"], job["id"], job["attempt"] if job["retries"] else None)
     return RecordData(ref, job["commit"], job["ended_at"], _message(job), files)
 
 
@@ -78,8 +78,10 @@ def optimization_record(tx: Connection, optimization_id: str) -> RecordData:
     files = {
         "optimization.json": json_file({**_pick(row, _OPTIMIZATION), "source": _source(row["source"])}),
         "spaces.json": json_file(_spaces(tx, row["id"])),
+        "edits.json": json_file(_edits(tx, row["id"])),
+        "generations.json": json_file(_generations(tx, row["id"])),
         "trials.json": json_file(trials),
-        "history.json": json_file([_pick(end, ("seq", "job", "ask_number", "values", "loss")) for end in ends]),
+        "history.json": json_file([_pick(end, ("seq", "generation", "job", "ask_number", "values", "loss")) for end in ends]),
     }
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n"
     return RecordData(records.OPTIMIZATION_REFS + row["id"], None, row["ended_at"] or 0.0, message, files)
@@ -140,6 +142,23 @@ def _spaces(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
     table = schema.space_versions
     found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.version)
     return [_pick(dict(row), ("version", "space", "fixed")) for row in tx.execute(found).mappings()]
+
+
+def _edits(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
+    table = schema.edits
+    found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.number)
+    return [{name: value for name, value in row.items() if name != "optimization"} for row in tx.execute(found).mappings()]
+
+
+def _generations(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
+    table = schema.generations
+    found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.generation)
+    rows = [dict(row) for row in tx.execute(found).mappings()]
+    return [{**_pick(row, ("generation", "begun_at", "ended_at")), **_without_secrets(row["row"])} for row in rows]
+
+
+def _without_secrets(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_pick(row, (name for name in row if name in _OPTIMIZATION)), "source": _source(row["source"])}
 
 
 def _channels(tx: Connection, job_id: str, attempt: int) -> Iterator[tuple[str, bytes]]:

@@ -40,9 +40,12 @@ class RecordData:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:
-    """Return the ref of a job's record: ``refs/bough/jobs/<optimization or manual>/<number, 4 digits>-<job>``."""
-    return f"{JOB_REFS}{optimization or MANUAL}/{number or 0:04d}-{job_id}"
+def job_ref(optimization: str | None, number: int | None, job_id: str, again: int | None = None) -> str:
+    """Return the ref of a job's record: ``refs/bough/jobs/<optimization or manual>/<number, 4 digits>-<job>``.
+
+    The record of a job that its user let run once more has a ref of its own, with the attempt: ``…-<job>.<again>``.
+    """
+    return f"{JOB_REFS}{optimization or MANUAL}/{number or 0:04d}-{job_id}" + (f".{again}" if again else "")
 
 
 def stream(records: Iterable[RecordData]) -> bytes:
