@@ -5,13 +5,13 @@ What is wrong in it is named with its line, by the rules of bough.yml, before th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from bough.definition import Definition, editing, parse
 from bough.definition.place import Place, as_mapping, check_keys
 from bough.definition.yaml_text import read
+from bough.definition.yaml_writer import dumps
 
 SECTIONS = ("hyperparameters", "optimization", "fixed", "priority")
 _HEAD = """\
@@ -26,15 +26,7 @@ def written(found: Mapping[str, Any]) -> str:
     raw = found["definition"]
     shown = {name: raw[name] for name in ("hyperparameters", "optimization", "priority") if raw.get(name) is not None}
     shown["fixed"] = found["fixed"]
-    return _HEAD.format(id=found["id"], version=found["space_version"]) + _as_yaml(shown)
-
-
-def _as_yaml(value: Mapping[str, Any]) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
-    is_same = read(text, "text")[0] == value
-    return text if is_same else json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return _HEAD.format(id=found["id"], version=found["space_version"]) + dumps(shown)
 
 
 def edit_of(text: str, found: Mapping[str, Any], name: str) -> dict[str, Any]:
