@@ -192,7 +192,8 @@ def wait_for_records(client: Client, optimization_id: str) -> None:
     path = f"/optimizations/{optimization_id}/trials"
     while time.monotonic() < deadline:
         newest = client.get(path, sort="number", descending=True, limit=50)["rows"]
-        if all(trial.get("record") for trial in newest if trial["state"] in wording.ENDED):
+        ran = [trial for trial in newest if trial["state"] in wording.ENDED and trial.get("attempt")]
+        if all(trial.get("record") for trial in ran):
             return
         time.sleep(following.POLL_S / 5)
 

@@ -33,16 +33,18 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _JOB = _words(
-    "id optimization generation number model revision state end_reason message commit folder max_epochs max_time_s kpi kpi_last "
-    "kpi_best kpi_best_x epochs epochs_total created_at queued_at started_at ended_at duration_s exit_code attempt "
-    "ask_number history_seq again retries partial"
+    "id optimization generation number model revision state end_reason message commit folder max_epochs max_time_s "
+    "kpi kpi_last kpi_best kpi_best_x epochs epochs_total created_at queued_at started_at ended_at duration_s "
+    "exit_code attempt ask_number history_seq again retries partial"
 )
 _ATTEMPT = _words("attempt state claimed_at started_at ended_at message")
 _OPTIMIZATION = _words(
-    "id model revision generation begun_at state reason created_at ended_at algorithm max_trials initial_random max_parallel max_epochs "
-    "max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen "
-    "retry stop_after pruning duplicates grace_s term_s commit folder commands working_dir priority searched warnings versions"
+    "id model revision generation begun_at state reason created_at ended_at algorithm max_trials initial_random "
+    "max_parallel max_epochs max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen "
+    "kpi_direction_seen retry stop_after pruning duplicates grace_s term_s commit folder commands working_dir priority "
+    "searched warnings versions"
 )
+_TOLD = _words("seq generation job ask_number values loss")
 _TRIAL = _words("id generation number state end_reason ask_number history_seq again reused_from values kpi record")
 
 
@@ -81,7 +83,7 @@ def optimization_record(tx: Connection, optimization_id: str) -> RecordData:
         "edits.json": json_file(_edits(tx, row["id"])),
         "generations.json": json_file(_generations(tx, row["id"])),
         "trials.json": json_file(trials),
-        "history.json": json_file([_pick(end, ("seq", "generation", "job", "ask_number", "values", "loss")) for end in ends]),
+        "history.json": json_file([_pick(end, _TOLD) for end in ends]),
     }
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n"
     return RecordData(records.OPTIMIZATION_REFS + row["id"], None, row["ended_at"] or 0.0, message, files)
@@ -94,7 +96,7 @@ def ended_optimizations(tx: Connection) -> list[tuple[str, str, float]]:
     return [(row.id, row.model, row.ended_at) for row in tx.execute(found)]
 
 
-def _pick(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _pick(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
@@ -147,7 +149,7 @@ def _spaces(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
 def _edits(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
     table = schema.edits
     found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.number)
-    return [{name: value for name, value in row.items() if name != "optimization"} for row in tx.execute(found).mappings()]
+    return [_pick(row, (name for name in row if name != "optimization")) for row in tx.execute(found).mappings()]
 
 
 def _generations(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:

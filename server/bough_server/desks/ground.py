@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
-from bough_server.service import optimizations
+from bough_server.service import duplicates, optimizations
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
@@ -57,7 +57,7 @@ class Ground:
         """
         self.store = await asyncio.to_thread(Database.open, self.config.database)
         self.fleet.started_at = self.clock.monotonic()
-        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
+        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed, self._is_exhausted)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
 
     async def close(self) -> None:
@@ -107,6 +107,11 @@ class Ground:
         changes = Changes()
         text = f"the optimizer cannot go on: {reason} Then: bough optimization resume {optimization_id}."
         await self.store.write(lambda tx: optimizations.pause(tx, optimization_id, changes, release=False, reason=text))
+        await self.commit(changes)
+
+    async def _is_exhausted(self, row: Mapping[str, Any], size: int) -> None:
+        changes, now = Changes(), self.clock.now()
+        await self.store.write(lambda tx: duplicates.end_with_the_space(tx, row, size, now, changes))
         await self.commit(changes)
 
 

@@ -24,7 +24,9 @@ def ask_again(ask: Ask, again: int) -> Ask:
     if again <= 0:
         return ask
     seed = int(np.random.default_rng([ask.seed, again]).integers(2**31 - 1))
-    return replace(ask, seed=seed, algorithm=ask.algorithm if again < OWN_TRIES else "random")
+    if again < OWN_TRIES:
+        return replace(ask, seed=seed)
+    return replace(ask, optimization=ask.optimization + " at random", algorithm="random", seed=seed, history=())
 
 
 def counted_point(ask: Ask, again: int) -> dict[str, Value] | None:

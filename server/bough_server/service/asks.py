@@ -12,12 +12,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
+from bough.definition import Space
+from bough_server.optimizers.again import TRIES, ask_again, counted_point
 from bough_server.optimizers.client import Ask, OptimizerFailed
-from bough_server.service import provenance
+from bough_server.service import definitions, duplicates, provenance
+from bough_server.service.optimizations import points_of
 from bough_server.service.states import CREATED, LIVE, RUNNING
 from bough_server.service.told import Told
 from bough_server.store.database import Database
@@ -55,6 +59,8 @@ class Prepared:
         needs_history: Whether it would be another one with more of them.
         values: Flat.
         made_with: See `made_with`.
+        digest: Names the values.
+        again: Which try of the ask gave them, from 0; below 0 a counted point (`optimizers.again`).
     """
 
     number: int
@@ -62,6 +68,8 @@ class Prepared:
     needs_history: bool
     values: Mapping[str, Any]
     made_with: tuple[Any, ...]
+    digest: str = ""
+    again: int = 0
 
 
 def made_with(optimization: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -94,11 +102,13 @@ class Asks:
         optimizer: Optimizer,
         on_ready: Callable[[str], None],
         on_failure: Callable[[str, str], Any],
+        on_exhausted: Callable[[Mapping[str, Any], int], Any],
     ) -> None:
         self._store = store
         self._optimizer = optimizer
         self._on_ready = on_ready
         self._on_failure = on_failure
+        self._on_exhausted = on_exhausted
         self._ready: dict[str, list[Prepared]] = {}
         self._told: dict[str, Told] = {}
         self._spaces: dict[str, tuple[int, dict[str, Any]]] = {}  # the newest version of each
@@ -149,7 +159,7 @@ class Asks:
             return
         number = row["asks"] + len(self._keep(row))
         try:
-            values = await self._optimizer.ask(self._ask(row, number))
+            answer = await self._answer(row, number)
         except OptimizerFailed as error:
             await self._on_failure(optimization_id, str(error))
             return
@@ -157,14 +167,50 @@ class Asks:
             _log.exception("ask %d of optimization %s", number, optimization_id)
             await self._on_failure(optimization_id, f"{type(error).__name__}: {error}.")
             return
+        if answer is None:
+            return
+        values, again = answer
         await self._note(row, number)
-        found = Prepared(number, row["history_seq"], needs_history(row, number), values, made_with(row))
+        digest = definitions.digest_of(values)
+        found = Prepared(number, row["history_seq"], needs_history(row, number), values, made_with(row), digest, again)
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
         async with self._answered:
             self.answers += 1
             self._answered.notify_all()
         self.wake(optimization_id)
+
+    async def _answer(self, row: Mapping[str, Any], number: int) -> tuple[dict[str, Any], int] | None:
+        """Return the values of an ask and which try of it gave them; None where there is nothing left to try."""
+        ask = self._ask(row, number)
+        values = await self._optimizer.ask(ask)
+        if row["duplicates"] != duplicates.RESAMPLE:
+            return values, 0
+        known = await self._store.read(lambda tx: duplicates.tried(tx, row))
+        known |= {one.digest for one in self._ready.get(row["id"], [])}
+        for again in range(1, TRIES):
+            if definitions.digest_of(values) not in known:
+                return values, again - 1
+            values = await self._optimizer.ask(ask_again(ask, again))
+        return await self._last_resort(row, ask, values, known)
+
+    async def _last_resort(
+        self, row: Mapping[str, Any], ask: Ask, values: dict[str, Any], known: set[str]
+    ) -> tuple[dict[str, Any], int] | None:
+        """No try was new: count through the space, if it is small; else take what came last."""
+        if definitions.digest_of(values) not in known:
+            return values, TRIES - 1
+        size = points_of(Space.from_json(ask.space))
+        if size is None or size > duplicates.MOST_COUNTED:
+            return values, TRIES - 1
+        begin = ask.number * 7919 % size
+        point = await asyncio.to_thread(duplicates.untried_point, ask.space, known, begin)
+        if point is not None:
+            again = -point - 1
+            return counted_point(ask, again) or values, again
+        if not self._ready.get(row["id"]):  # what waits to be taken may make one of them free again
+            await self._on_exhausted(row, size)
+        return None
 
     async def _note(self, row: Mapping[str, Any], number: int) -> None:
         """What an answer was made with is on the disk before anyone can take it."""
@@ -191,6 +237,9 @@ class Asks:
             return None
         row = dict(found)
         kept = self._keep(row)
+        if row["duplicates"] == duplicates.RESAMPLE:
+            fresh = takewhile(lambda one: not duplicates.is_tried(tx, row, one.digest), kept)
+            kept = self._ready[row["id"]] = list(fresh)
         if len(kept) >= min(_stock(tx, row, row["asks"] + len(kept)), row["max_trials"] - row["asks"]):
             return None
         self._read_history(tx, row)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
 
-from bough_server.service import definitions, states
+from bough_server.service import definitions, duplicates, states
 from bough_server.service.asks import Prepared
 from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
@@ -169,12 +169,13 @@ class Dispatcher:
     ) -> bool:
         values: dict[str, Any] = {}
         if job["state"] == CREATED:
-            found = self._take_ask(tx, job["optimization"])
-            if found is None:
+            optimization = reads.optimization(tx, job["optimization"])
+            found = self._take_ask(tx, optimization)
+            if found is None or self._is_answered(tx, optimization, job, found, now, changes):
                 granted.unprepared.add(job["optimization"])
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
-            values["digest"] = definitions.digest_of(found.values)
+            values |= {"digest": found.digest, "again": found.again}
         attempt, marker = job["attempt"] + 1, self.new_marker()
         values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
@@ -186,9 +187,27 @@ class Dispatcher:
         changes.of_job(job)
         return True
 
-    def _take_ask(self, tx: Connection, optimization_id: str) -> Prepared | None:
-        mine = optimizations.c.id == optimization_id
-        found = self.prepared(reads.optimization(tx, optimization_id))
+    def _is_answered(
+        self,
+        tx: Connection,
+        optimization: Mapping[str, Any],
+        job: Mapping[str, Any],
+        found: Prepared,
+        now: float,
+        changes: Changes,
+    ) -> bool:
+        """Return whether the trial was ended by the result of an earlier one with the same values."""
+        if optimization["duplicates"] != duplicates.REUSE:
+            return False
+        earlier = duplicates.result_of(tx, optimization, found.digest)
+        if earlier is None:
+            return False
+        duplicates.take_result(tx, optimization, job, found, earlier, now, changes)
+        return True
+
+    def _take_ask(self, tx: Connection, optimization: Mapping[str, Any]) -> Prepared | None:
+        mine = optimizations.c.id == optimization["id"]
+        found = self.prepared(optimization)
         if found is None:
             return None
         taken = update(optimizations).where(mine, optimizations.c.asks == found.number)

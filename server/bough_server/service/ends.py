@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, select, update
 from bough import _layout
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import states, told
+from bough_server.service import contradiction, states, told
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
@@ -66,7 +66,10 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
     if optimization is not None:
-        remember_kpi(tx, optimization, kpi)
+        if kpi.contradiction is not None and verdict.state == FAILED:
+            contradiction.pause(tx, optimization["id"], verdict.message, changes)
+        else:
+            remember_kpi(tx, optimization, kpi)
         _warn_if_no_progress(tx, job, attempt, verdict, changes)
     return True
 
