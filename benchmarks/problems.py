@@ -43,7 +43,9 @@ def branin(v: Values) -> float:
     return float(a**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
 
 
-_A = np.array([[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]])
+_A = np.array(
+    [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
+)
 _P = 1e-4 * np.array(
     [
         [1312, 1696, 5569, 124, 8283, 5886],
@@ -70,7 +72,9 @@ def ackley10(v: Values) -> float:
 def conditional(v: Values) -> float:
     """Return an invented loss of a network whose optimizer and optional layer have settings of their own; minimum 0."""
     if v["optimizer"] == "sgd":
-        found = 0.02 + 0.15 * abs(math.log10(v["optimizer.sgd.lr"]) + 1.2) + 0.4 * (v["optimizer.sgd.momentum"] - 0.9) ** 2
+        found = (
+            0.02 + 0.15 * abs(math.log10(v["optimizer.sgd.lr"]) + 1.2) + 0.4 * (v["optimizer.sgd.momentum"] - 0.9) ** 2
+        )
     else:
         found = 0.25 * abs(math.log10(v["optimizer.adam.lr"]) + 3) + 0.3 * (v["optimizer.adam.beta"] - 0.95) ** 2
     found += 0.3 * (v["dense.dropout"] - 0.2) ** 2 + abs(v["dense.neurons"] - 96) / 800 if v["dense"] else 0.1
@@ -85,7 +89,9 @@ def svr(v: Values) -> float:
 
     data, target = _diabetes()
     kernel = v["kernel"]
-    more = {name: v[f"kernel.{kernel}.{name}"] for name in ("gamma", "degree", "coef0") if f"kernel.{kernel}.{name}" in v}
+    more = {
+        name: v[f"kernel.{kernel}.{name}"] for name in ("gamma", "degree", "coef0") if f"kernel.{kernel}.{name}" in v
+    }
     model = SVR(kernel=kernel, C=v["c"], epsilon=v["epsilon"], max_iter=20000, **more)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

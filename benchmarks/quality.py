@@ -168,7 +168,7 @@ def _cell(found: list[list[float]]) -> str:
 
 
 def _short(number: float) -> str:
-    digits = 3 if number == 0 else max(0, 3 - int(math.floor(math.log10(abs(number)))) - 1)
+    digits = 3 if number == 0 else max(0, 3 - math.floor(math.log10(abs(number))) - 1)
     return f"{number:.{min(digits, 5)}f}"
 
 
@@ -176,7 +176,9 @@ def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--gp-seeds", type=int, default=20, help="seeds of the Gaussian process, which takes minutes each")
+    parser.add_argument(
+        "--gp-seeds", type=int, default=20, help="seeds of the Gaussian process, which takes minutes each"
+    )
     parser.add_argument("--only", help="only methods whose name contains this")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "bough-quality.jsonl")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is known")

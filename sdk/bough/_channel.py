@@ -153,8 +153,8 @@ def trace_names(traces: object, channel: str) -> list[str]:
 
 
 def definition(
-    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool | None, loss: bool,
-    display: dict[str, object],
+    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool | None,
+    loss: bool, display: dict[str, object],
 ) -> str:  # fmt: skip
     """Return what the journal says of a channel: its name and its definition, JSON values joined by a comma.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bough_cli import following, options, spaces, tables, verifying, wording
+from bough_cli import following, options, spaces, tables, verifying, weighing, wording
 from bough_cli.client import Client
 from bough_cli.commands import editing, life
 from bough_cli.commands.optimize import conclude
@@ -98,6 +98,19 @@ def _show_space(client: Client, optimization: str, seed: int | None, as_json: bo
         tables.show_json(found)
     else:
         spaces.show(found, f"space of optimization {found['optimization']}, version {found['version']}")
+
+
+@command.command("importance")
+@click.argument("optimization")
+@options.as_json
+@options.connected
+def importance(client: Client, optimization: str, as_json: bool) -> None:
+    """Show how much each hyperparameter mattered: its share of the variance of the KPI."""
+    found: Row = client.get(f"/optimizations/{optimization}/importance")
+    if as_json:
+        tables.show_json(found)
+    else:
+        weighing.show(found)
 
 
 @command.command("verify")

@@ -51,6 +51,12 @@ async def asks(
     return json_reply(await found.searches.stored(optimization_id, generation))
 
 
+@router.get("/optimizations/{optimization_id}/importance")
+async def importance(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
+    """Return each hyperparameter's share of the variance of the KPI, and those of pairs."""
+    return json_reply(await found.searches.importance(optimization_id))
+
+
 @router.get("/optimizations/{optimization_id}/verify")
 async def verify(
     request: Request, found: TheCoordinator, key: Reading, optimization_id: str, generation: Generation = None

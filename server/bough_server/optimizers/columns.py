@@ -7,6 +7,7 @@ and the worker fifty megabytes. Ids come in any order, for trials end in any ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class Column:
 
     def append(self, row: int, value: float) -> None:
         """Add the value that trial number ``row`` (in the order of telling) has."""
-        if self._n == 0 and isinstance(value, int):
+        if self._n == 0 and isinstance(value, Integral):
             self._values = np.empty(16, np.int64)  # of one label, all are whole or none is
         if self._n == len(self._rows):
             self._values = np.concatenate([self._values, np.empty_like(self._values)])

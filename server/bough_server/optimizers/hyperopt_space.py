@@ -111,10 +111,8 @@ def drawn_in(space: Space, values: Mapping[str, Value]) -> dict[str, list[int | 
         None when this space could not have drawn them (`Space.misfit` says why): a bound or a choice has moved, or
         something that is fixed now was such that what is searched was not active.
     """
-    if space.misfit(values) is not None:
+    drawn, misfit = space.drawn(values)
+    if misfit is not None:
         return None
-    complete = space.complete(values)
-    return {
-        path: [drawn_of(expression, complete[path])] if path in complete else []
-        for path, expression in space.searched.items()
-    }
+    searched = space.searched.items()
+    return {path: [drawn_of(expression, drawn[path])] if path in drawn else [] for path, expression in searched}

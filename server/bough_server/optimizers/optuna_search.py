@@ -188,7 +188,5 @@ def drawn_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | No
     Returns:
         None when this space could not have drawn them (`Space.misfit` says why).
     """
-    if space.misfit(values) is not None:
-        return None
-    complete = space.complete(values)
-    return {path: drawn_of(one, complete[path]) for path, one in space.searched.items() if path in complete}
+    drawn, misfit = space.drawn(values)
+    return None if misfit is not None else {path: drawn_of(space.searched[path], one) for path, one in drawn.items()}

@@ -76,7 +76,8 @@ def draw(rng: np.random.Generator, size: int, of: Mixture, low: float | None, hi
     weights, mus, sigmas = of
     if low is None or high is None:
         active = np.argmax(rng.multinomial(1, weights, (size,)), axis=1)
-        return rng.normal(loc=mus[active], scale=sigmas[active])
+        several: Array = rng.normal(loc=mus[active], scale=sigmas[active])
+        return several
     found: list[float] = []
     means, deviations = mus.tolist(), sigmas.tolist()
     while len(found) < size:
@@ -174,17 +175,20 @@ def _log_mass(upper: Array, lower: Array, of: Mixture, below: Callable[..., Arra
     less *= weights[:, None]
     mass -= less
     found = np.add.accumulate(mass, axis=0)[-1] if mass.shape[1] == 1 else mass.sum(axis=0)
-    return np.log(found) - np.log(accepted)
+    log_mass: Array = np.log(found) - np.log(accepted)
+    return log_mass
 
 
 def _normal_below(x: Any, mu: Array, sigma: Array) -> Array:
     """Return `normal_cdf`."""
-    return 0.5 * (1 + erf((x - mu) / np.maximum(np.sqrt(2) * sigma, EPS)))
+    below: Array = 0.5 * (1 + erf((x - mu) / np.maximum(np.sqrt(2) * sigma, EPS)))
+    return below
 
 
 def _lognormal_below(x: Array, mu: Array, sigma: Array) -> Array:
     """Return `lognormal_cdf`."""
-    return 0.5 + 0.5 * erf((np.log(np.maximum(x, EPS)) - mu) / np.maximum(np.sqrt(2) * sigma, EPS))
+    below: Array = 0.5 + 0.5 * erf((np.log(np.maximum(x, EPS)) - mu) / np.maximum(np.sqrt(2) * sigma, EPS))
+    return below
 
 
 def _accepted(of: Mixture, low: float | None, high: float | None) -> Any:

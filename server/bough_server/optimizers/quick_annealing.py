@@ -15,7 +15,7 @@ from bough_server.optimizers.columns import Columns
 AVERAGE_RANK, SHRINKING = 2.0, 0.1  # hyperopt's own settings
 
 
-class QuickAnnealing(AnnealingAlgo):
+class QuickAnnealing(AnnealingAlgo):  # type: ignore[misc]
     """One ask. What hyperopt looks up in lists and dictionaries is read from columns; everything else is its own."""
 
     def __init__(self, domain: Domain, columns: Columns, seed: int) -> None:

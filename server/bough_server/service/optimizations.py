@@ -24,6 +24,7 @@ from bough_server.store.schema import jobs, optimizations, space_versions
 NewId = Callable[[], str]
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 USER, TOTAL_TIME = "user", "total_time"
+IN_PROCESS = "in-process:"  # how the names of agents begin that run one function and no commands: `bough.minimize`
 
 
 def create(
@@ -217,8 +218,8 @@ def places(optimization: Mapping[str, Any], agents: Iterable[tuple[str, int]]) -
 
 
 def may_use(names: list[str] | None, name: str) -> bool:
-    """Return whether the agent called ``name`` is among the chosen ones; None chooses all."""
-    return names is None or name in names
+    """Return whether the agent called ``name`` is among the chosen ones; None chooses all that run commands."""
+    return not name.startswith(IN_PROCESS) if names is None else name in names
 
 
 def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str) -> dict[str, Any]:

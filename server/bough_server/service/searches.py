@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, select
 from bough.errors import NotFound
 from bough_server.optimizers.base import Outcome
 from bough_server.optimizers.replay import Entry, Search, Trial
+from bough_server.service.told import newest
 from bough_server.store import reads
 from bough_server.store.schema import generations, history, jobs, space_versions
 
@@ -54,6 +56,32 @@ def of_generation(tx: Connection, row: Mapping[str, Any], generation: int | None
             f"optimization {row['id']} has no generation {generation}.", f"It is in its generation {row['generation']}."
         )
     return {**row, **found}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an optimizer knows now: the newest space, and the history in the order of ends.
+
+    ``as_of`` is its generation, the version of its space and the length of its history; the same: nothing has changed.
+    """
+
+    id: str
+    seed: int
+    as_of: tuple[int, int, int]
+    space: Mapping[str, Any]
+    history: list[Outcome]
+
+
+def told(tx: Connection, optimization_id: str) -> Told:
+    """Return what the optimizer of an optimization knows now; the beginning of its id will do.
+
+    Raises:
+        NotFound: There is none, or several begin like that.
+    """
+    row, space = newest_space(tx, optimization_id)
+    outcomes = [Outcome(entry["ask_number"], entry["values"], entry["loss"]) for entry in newest(tx, row)]
+    as_of = (row["generation"], row["space_version"], row["history_seq"])
+    return Told(row["id"], row["seed"], as_of, space, outcomes)
 
 
 def spaces(tx: Connection, optimization_id: str) -> dict[int, dict[str, Any]]:

@@ -58,7 +58,7 @@ def result(loss: float | None) -> dict[str, Any]:
 
 
 def mapped(space: Space, before: Sequence[Outcome]) -> hyperopt.Trials:
-    """Return the documents of earlier trials in the words of this space; the ids of those left out are not given again."""
+    """Return the documents of earlier trials in the words of this space; ids of those left out are not given again."""
     trials = hyperopt.Trials()
     for outcome in before:
         vals = drawn_in(space, outcome.values)

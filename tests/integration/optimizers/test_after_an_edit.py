@@ -9,7 +9,7 @@ import pytest
 from tests.integration.optimizers.by_fmin import algorithms, values_of_fmin
 
 from bough.definition import Space, parse
-from bough_server.optimizers.base import Outcome
+from bough_server.optimizers.base import Outcome, Value
 from bough_server.optimizers.hyperopt_space import drawn_in
 from bough_server.optimizers.registry import ALGORITHMS
 from bough_server.optimizers.seeds import seed_of_ask
@@ -96,7 +96,8 @@ def test_twenty_asks_after_an_edit_are_those_of_fmin(edit: str, algorithm: str) 
 
 def test_what_fits_no_more_says_why() -> None:
     """The very rule by which a trial stays in the history or not."""
-    values = {"rate": 0.5, "steps": 3, "spare": 0.5, "act": "relu", "dense": False, "opt": "sgd", "opt.sgd.lr": 0.01}
+    values: dict[str, Value] = {"rate": 0.5, "steps": 3, "spare": 0.5, "act": "relu", "dense": False}
+    values |= {"opt": "sgd", "opt.sgd.lr": 0.01}
 
     assert space_of({}, {}).misfit(values) is None
     assert space_of({}, {"rate": 0.25}).misfit(values) is None

@@ -19,6 +19,8 @@ from tests.integration.server.driver import (
     run,
 )
 
+from bough_server.service import check
+
 Play = Callable[..., None]
 
 

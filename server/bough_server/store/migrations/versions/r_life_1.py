@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "life_1"
-down_revision = "page_1"
+down_revision = "math_1"
 branch_labels = None
 depends_on = None
 
@@ -30,6 +30,9 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("digest", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("reused_from", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("retries", sa.Integer(), nullable=False, server_default=_NONE))
+    op.drop_index(op.f("ix_jobs_optimization_state_attempt"), table_name="jobs")
+    counted = ["optimization", "generation", "state", "attempt", "reused_from"]
+    op.create_index(op.f("ix_jobs_" + "_".join(counted)), "jobs", counted, unique=False)
     op.create_index(op.f("ix_jobs_optimization_digest"), "jobs", ["optimization", "digest"], unique=False)
     with op.batch_alter_table("history") as table:
         table.add_column(sa.Column("generation", sa.Integer(), nullable=False, server_default=_ONE))
