@@ -15,8 +15,8 @@ from bough.definition import Space
 from bough.definition.grid import grid_point
 from bough_server.optimizers.base import Ask, Value
 
-OWN_TRIES = 8  # of the algorithm itself
-TRIES = 40  # those and the random ones
+OWN_TRIES = 4  # of the algorithm itself
+TRIES = 8  # those and the random ones
 
 
 def ask_again(ask: Ask, again: int) -> Ask:
@@ -26,7 +26,7 @@ def ask_again(ask: Ask, again: int) -> Ask:
     seed = int(np.random.default_rng([ask.seed, again]).integers(2**31 - 1))
     if again < OWN_TRIES:
         return replace(ask, seed=seed)
-    return replace(ask, optimization=ask.optimization + " at random", algorithm="random", seed=seed, history=())
+    return replace(ask, optimization=ask.optimization + " at random", algorithm="random", seed=seed)
 
 
 def counted_point(ask: Ask, again: int) -> dict[str, Value] | None:

@@ -175,10 +175,13 @@ class Asks:
         found = Prepared(number, row["history_seq"], needs_history(row, number), values, made_with(row), digest, again)
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
+        await self._tell_waiting()
+        self.wake(optimization_id)
+
+    async def _tell_waiting(self) -> None:
         async with self._answered:
             self.answers += 1
             self._answered.notify_all()
-        self.wake(optimization_id)
 
     async def _answer(self, row: Mapping[str, Any], number: int) -> tuple[dict[str, Any], int] | None:
         """Return the values of an ask and which try of it gave them; None where there is nothing left to try."""
@@ -208,8 +211,9 @@ class Asks:
         if point is not None:
             again = -point - 1
             return counted_point(ask, again) or values, again
-        if not self._ready.get(row["id"]):  # what waits to be taken may make one of them free again
+        if not self._ready.get(row["id"]):  # what waits to be taken comes first
             await self._on_exhausted(row, size)
+            await self._tell_waiting()
         return None
 
     async def _note(self, row: Mapping[str, Any], number: int) -> None:

@@ -172,7 +172,8 @@ class Dispatcher:
             optimization = reads.optimization(tx, job["optimization"])
             found = self._take_ask(tx, optimization)
             if found is None or self._is_answered(tx, optimization, job, found, now, changes):
-                granted.unprepared.add(job["optimization"])
+                if reads.optimization(tx, job["optimization"])["state"] == RUNNING:
+                    granted.unprepared.add(job["optimization"])
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
             values |= {"digest": found.digest, "again": found.again}
