@@ -94,7 +94,7 @@ def set_setting(raw: Dict[str, Any], key: str, value: Any) -> None:
     section = raw["optimization"]
     if name in _IN_PARTS and (part or isinstance(value, dict)):
         now = section.get(name)
-        whole = {"channel": now} if isinstance(now, str) else dict(now or {})
+        whole: Dict[str, Any] = {"channel": now} if isinstance(now, str) else dict(now or {})
         whole.update({part: value} if part else value)
         value = {end: found for end, found in whole.items() if found is not None or end == "stop_after"}
     _put(section, name, value)

@@ -126,8 +126,8 @@ class Dispatcher:
                 continue
             yield dict(job)
             if job["state"] == CREATED:
-                running[job["optimization"]] = reads.optimization(tx, job["optimization"])
-                if self.prepared(running[job["optimization"]]) is None:
+                now_it_is = running[job["optimization"]] = reads.optimization(tx, job["optimization"])
+                if now_it_is["state"] == RUNNING and self.prepared(now_it_is) is None:
                     granted.unprepared.add(job["optimization"])
 
     def _has_room(
