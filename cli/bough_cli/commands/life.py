@@ -101,7 +101,7 @@ def restart(
         found = code(client, row["model"], place, ref, dirty, folder)
         body |= {"commit": found.commit, "folder": found.folder, "source": found.origin}
         body |= {"definition": found.definition.raw} if anew else {}
-    row = client.post(f"/optimizations/{row['id']}/restart", body)
+    row = client.create(f"/optimizations/{row['id']}/restart", body)
     if as_json:
         tables.show_json(row)
         return

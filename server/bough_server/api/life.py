@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from bough_server.api.bodies import DEFINITION_BYTES, read_json
-from bough_server.api.parts import TheCoordinator, body_of, changeable_job, changeable_optimization
+from bough_server.api.parts import TheCoordinator, body_of, changeable_job, changeable_optimization, idempotency_key
 from bough_server.api.replies import json_reply
 from bough_server.api.security import CHANGING, READING
 from bough_server.service.identity import Key
@@ -65,7 +65,7 @@ async def restart(request: Request, found: TheCoordinator, key: Changing, optimi
     """Begin anew with another commit; what ran before is kept as an earlier generation."""
     body = await read_json(request, DEFINITION_BYTES)
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.life.restart(key, known, body))
+    return json_reply(await found.life.restart(key, known, body, idempotency_key(request)))
 
 
 @router.post("/optimizations/{optimization_id}/archive")

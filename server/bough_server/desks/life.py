@@ -12,7 +12,7 @@ from bough_server.desks.ground import Ground, mapping
 from bough_server.desks.jobs import Jobs
 from bough_server.desks.optimizations import Optimizations
 from bough_server.optimizers.extras import check_installed
-from bough_server.service import again, editing, edits, removal, restart
+from bough_server.service import again, editing, edits, idempotency, removal, restart
 from bough_server.service import jobs as job_service
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key
@@ -86,12 +86,20 @@ class Life:
         self._ground.ring_wanting()
         return await self._jobs.one(known)
 
-    async def restart(self, key: Key, optimization_id: str, body: Any) -> dict[str, Any]:
+    async def restart(
+        self, key: Key, optimization_id: str, body: Any, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         """Begin the next generation: `POST /optimizations/{id}/restart`."""
         body, now, seed = mapping(body), self._ground.clock.now(), secrets.randbelow(2**31)
-        return await self._changed(
-            lambda tx, changes: restart.restart(tx, optimization_id, body, now, key.id, seed, changes)
-        )
+        told = {"restart": optimization_id, **body}
+
+        def work(tx: Connection, changes: Changes) -> str:
+            def make(tx: Connection) -> str:
+                return restart.restart(tx, optimization_id, body, now, key.id, seed, changes)
+
+            return idempotency.once(tx, key, idempotency_key, told, now, make)
+
+        return await self._changed(work)
 
     async def archive(self, optimization_id: str) -> dict[str, Any]:
         """Hide an optimization: `POST /optimizations/{id}/archive`."""
