@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +131,14 @@ class InProcessAgent:
         self._link.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def claim(self) -> Attempt | None:
-        """Return the next trial, or None where there is none within some seconds: look whether all is over."""
+    def claim(self, is_over: Callable[[], bool] = lambda: False) -> Attempt | None:
+        """Return the next trial, or None where there is none within some seconds, or at once when ``is_over()``."""
         if not self._given:
             bell = self._bell
             reply = self._exchange(wants=True)
             if not reply.granted:
+                if is_over():
+                    return None
                 with contextlib.suppress(Unavailable):
                     self._bell = self._link.bell(self._id, max(bell, reply.bell), _BELL_S)
                 return None

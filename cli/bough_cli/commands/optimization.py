@@ -216,11 +216,13 @@ def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
 @command.command("pause")
 @click.argument("optimization")
 @click.option("--release", is_flag=True, help="Stop its running trials; they run again after a resume.")
+@click.option("--freeze", is_flag=True, help="Pause its running trials too; they go on after a resume.")
 @options.as_json
 @options.connected
-def pause(client: Client, optimization: str, release: bool, as_json: bool) -> None:
-    """Start no more trials until it is resumed."""
-    life.changed(client.post(f"/optimizations/{optimization}/pause", {"release": release}), as_json)
+def pause(client: Client, optimization: str, release: bool, freeze: bool, as_json: bool) -> None:
+    """Start no more trials until it is resumed; without an option those that run go on."""
+    body = {"release": release, "freeze": freeze}
+    life.changed(client.post(f"/optimizations/{optimization}/pause", body), as_json)
 
 
 @command.command("resume")

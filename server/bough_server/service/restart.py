@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from bough.errors import UsageError
-from bough_server.service import definitions, edits
+from bough_server.service import definitions, edits, pausing
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import ARCHIVED, RUNNING
@@ -68,6 +68,7 @@ def restart(
     code = lifecycle.code_of({**{name: row[name] for name in _CODE}, **_given(body)})
     keep(tx, row, now)
     lifecycle.end_what_waits(tx, row["id"], now, changes, "its optimization was restarted.")
+    pausing.thaw(tx, row["id"], changes)
     lifecycle.wish(tx, row["id"], "stop", lifecycle.USER, changes)
     fresh = _of_definition(tx, row, body, now, key_id, seed)
     values = {**_AFRESH, **code, **fresh, "generation": row["generation"] + 1, "begun_at": now}

@@ -12,7 +12,7 @@ from tests.integration.api.running import Running, running
 from bough_cli.inprocess import InProcessAgent
 from bough_server.config import Config
 
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "model": "me/weights",
     "command": "true",
     "hyperparameters": {"x": 0.5, "y": 0.5},
@@ -85,8 +85,8 @@ def test_of_an_unknown_optimization_there_is_none(place: tuple[Running, str, InP
 def test_an_agent_in_process_gets_only_what_names_it(place: tuple[Running, str, InProcessAgent]) -> None:
     """Other optimizations name no agents: commands would have nobody to run them."""
     coordinator, _, agent = place
-    section: Any = DEFINITION["optimization"]
-    settings = {name: value for name, value in section.items() if name != "agents"}
+    settings = dict(DEFINITION["optimization"])
+    del settings["agents"]
     told = {**DEFINITION, "optimization": settings}
     body = {"definition": told, "commit": "3f9a12c0" * 5, "folder": "", "source": {}}
     other = coordinator.call("POST", "/api/v1/optimizations", json=body).json()["id"]
