@@ -112,6 +112,11 @@ class Workspace:
             CheckoutFailed: The commit is not there, or the tree cannot be written.
             FetchFailed: The coordinator did not deliver it.
         """
+        # An attempt that was given back while it was prepared may still be at it when the slot has its next one.
+        with self._locked(f"slot {slot}"):
+            return self._tree(slot, model, git, commit)
+
+    def _tree(self, slot: int, model: str, git: str, commit: str) -> Path:
         self._have(model, git, commit)
         if self._is_untouched(slot, model, commit):
             return self._paths(slot, model)[0]
@@ -225,14 +230,16 @@ class Workspace:
         if last:
             raise FetchFailed(f"commit {commit[:7]} of {model} could not be fetched: {error.what}", error.do) from None
 
+    def _locked(self, name: str) -> threading.Lock:
+        with self._locks_lock:
+            return self._locks.setdefault(name, threading.Lock())
+
     @contextlib.contextmanager
     def _lock(self, model: str) -> Iterator[None]:
         """Hold the cache of one model, against other slots and against other processes."""
-        with self._locks_lock:
-            lock = self._locks.setdefault(model, threading.Lock())
         path = self._home / "cache" / (model + ".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with lock, path.open("wb") as file:
+        with self._locked(model), path.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
