@@ -28,6 +28,7 @@ from bough_agent.gpus import Watch
 from bough_agent.listeners import Answer, Ear, Heard, Rang
 from bough_agent.messages import Claim, Json, Key, read_exit
 from bough_agent.shipping import Shipment
+from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
@@ -99,6 +100,7 @@ class _Daemon:
             offered,
             confinement,
             Environments(place.root / "environments"),
+            Sources(place.root / "sources", config.url, key, config.allow_file_repos, config.allow_file),
         )
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None
@@ -235,7 +237,8 @@ class _Daemon:
         """Runs in a thread of its own."""
         key = action.claim.key
         try:
-            self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot, action.gpus)))
+            ready = attempts.prepare(self._kit, action.claim, action.slot, action.gpus)
+            self._queue.put(brain.Prepared(key, ready.python, ready.commit))
         except attempts.PreparationFailed as error:
             self._queue.put(brain.PrepareFailed(key, error.reason, str(error), time.monotonic()))
         except Exception as error:  # a fault of ours must not leave the attempt hanging

@@ -58,6 +58,14 @@ def command() -> None:
 @click.option(
     "--allow", multiple=True, metavar="GLOB", help="Run only these models (me/*) or sources (https://host/*)."
 )
+@click.option(
+    "--allow-file-repo",
+    "allow_file_repos",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Fetch models from file:// URLs below this folder; may be repeated.",
+)
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
     """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
@@ -87,6 +95,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         memory_bytes=chosen["memory"],
         data=chosen["data"],
         allow=chosen["allow"],
+        allow_file_repos=chosen["allow_file_repos"],
     )
     _write_pid(folder)
     return run(config, say)
