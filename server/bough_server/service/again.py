@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, update
 
 from bough.errors import Conflict, UsageError
-from bough_server.service import edits, ends, states
+from bough_server.service import definitions, edits, ends, states
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import ABORTED, CREATED, DONE, FAILED, PAUSED, RUNNING, STOPPED
@@ -51,7 +51,7 @@ def retry(
     """
     row = reads.optimization(tx, optimization_id)
     chosen = _chosen(tx, row, body)
-    code = code_of_retry(row, body)
+    code = code_of_retry(tx, row, body)
     if not chosen:
         raise Conflict(f"optimization {row['id']} has no such trial that failed.", "See: bough optimization show.")
     go_on(tx, row, now)
@@ -68,12 +68,12 @@ def retry(
     return str(row["id"]), numbers
 
 
-def code_of_retry(row: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+def code_of_retry(tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of the code that is run instead, empty for the same: of a job or an optimization (``row``)."""
     if body.get("commit") is None:
         return {}
     given = {"folder": row["folder"], "source": row["source"], **body}
-    return lifecycle.code_of(given)
+    return lifecycle.code_of(given, definitions.of_revision(tx, row["model"], row["revision"]))
 
 
 def _chosen(tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def create(
         "created_at": now,
         "queued_at": now,
         "created_by": key_id,
-        **code_of(body),
+        **code_of(body, found),
     }
     tx.execute(insert(jobs), {**row, **FRESH, "generation": 1})
     return str(row["id"])
@@ -117,7 +117,7 @@ def retry(tx: Connection, job_id: str, body: Mapping[str, Any], now: float, chan
             raise Conflict(f"job {job['id']} is of an earlier generation.", do)
         again.go_on(tx, row, now)
         changes.optimizations.add(row["id"])
-    again.once_more(tx, job, now, changes, again.code_of_retry(job, body))
+    again.once_more(tx, job, now, changes, again.code_of_retry(tx, job, body))
     return str(job["id"])
 
 
