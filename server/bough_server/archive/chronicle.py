@@ -81,7 +81,7 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     mark = _digest([*files.values(), repr((valued, row["history_seq"])).encode()])
     if written is not None and written.mark == mark:
         return None
-    since = written if written is not None and row["generation"] == 1 else State("")
+    since = written if written is not None and row["generation"] <= 1 else State("")
     solid = next((i for i, number in enumerate(valued) if number != i + 1), len(valued))
     revision = schema.model_revisions.c
     its_own = (revision.model == row["model"]) & (revision.number == row["revision"])
@@ -176,7 +176,7 @@ def _segments_of_trials(rows: Iterable[Row]) -> dict[str, bytes]:
         by_generation.setdefault(row["generation"], []).append(row)
     found: dict[str, bytes] = {}
     for generation, some in by_generation.items():
-        folder = "trials/" if generation == 1 else f"trials/{generation}-"
+        folder = "trials/" if generation <= 1 else f"trials/{generation}-"
         found |= {path.replace("trials/", folder): text for path, text in _segments("trials", some, "number").items()}
     return found
 
