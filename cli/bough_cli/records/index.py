@@ -23,15 +23,15 @@ from bough_cli.wording import Row
 
 FOLDER = "bough"  # of the git directory
 FILE = "records.db"
-VERSION = "1"
+VERSION = "2"
 BATCH = 1000
 Progress = Callable[[int, int], None]  # read so far, to read
 
 STATES = ("DONE", "FAILED", "ABORTED")
 _JOB = (  # of the protocol
-    "id optimization number model state end_reason message values kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
-    "created_at started_at ended_at duration_s exit_code attempt attempts agent commit record unreachable partial "
-    "status last"
+    "id optimization number model state end_reason message kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
+    "created_at started_at ended_at duration_s exit_code attempt commit record unreachable partial status "
+    "values attempts agent last"
 )
 _COLUMNS = {
     "number": "number",
