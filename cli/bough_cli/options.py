@@ -78,6 +78,23 @@ def split_parameters(given: Sequence[str]) -> dict[str, object]:
     return found
 
 
+class Memory(click.ParamType[int]):
+    """An amount of memory with its unit, ``64GB``, ``512MiB``; becomes bytes."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes, > 0."""
+        from bough.definition.needs import MEMORY_DO, memory_bytes
+
+        if isinstance(value, int):
+            return value
+        size = memory_bytes(str(value))
+        if size <= 0:
+            self.fail(f"{value!r} is no amount of memory. {MEMORY_DO}", param, ctx)
+        return size
+
+
 class Duration(click.ParamType[float]):
     """A time with its unit, ``90s``, ``10m``, ``1h30m``; becomes seconds."""
 

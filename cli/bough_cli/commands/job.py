@@ -137,6 +137,31 @@ def watch(client: Client, job: str) -> int:
     return 0 if row["state"] == "DONE" else 1
 
 
+@command.command("pause")
+@click.argument("job")
+@options.as_json
+@options.connected
+def pause(client: Client, job: str, as_json: bool) -> None:
+    """Stop its processes where they are; its max_time stands still, its memory and its slot stay taken."""
+    _steered(client.post(f"/jobs/{job}/pause"), as_json, "is being paused")
+
+
+@command.command("continue")
+@click.argument("job")
+@options.as_json
+@options.connected
+def go_on(client: Client, job: str, as_json: bool) -> None:
+    """Let a paused job go on."""
+    _steered(client.post(f"/jobs/{job}/continue"), as_json, "goes on")
+
+
+def _steered(row: Row, as_json: bool, how: str) -> None:
+    if as_json:
+        tables.show_json(row)
+    else:
+        click.echo(f"job {row['id']} {how}")
+
+
 @command.command("stop")
 @click.argument("job")
 @click.option("--now", is_flag=True, help="Kill it; the default lets it clean up.")

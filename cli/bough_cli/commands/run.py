@@ -125,7 +125,7 @@ def verdict(job: Row) -> list[str]:
     lines = [f"job {job['id']}: {job['state']}, {job.get('end_reason')}, {wording.duration(job.get('duration_s'))}"]
     if job.get("message"):
         lines.append(str(job["message"]))
-    channels = job.get("channels") or []
+    channels = [channel for channel in job.get("channels") or [] if not channel.get("system")]
     kpi = next((channel for channel in channels if channel.get("kpi")), None)
     if kpi is None:
         lines.append("KPI: none. An optimization needs one: job.create_channel(name, kpi=True).")

@@ -18,8 +18,11 @@ from typing import Any
 from bough import _layout
 from bough.errors import BoughError, Unavailable, UsageError
 from bough_agent import attempts, commands, injection
+from bough_agent.environments import Environments
 from bough_agent.home import Home
+from bough_agent.limits import Confinement
 from bough_agent.messages import Claim
+from bough_agent.offers import Offers
 from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner
 from bough_agent.workspace import Workspace
@@ -64,8 +67,11 @@ def run(git_dir: str, claim: Claim, place: Path, path: str | None = None, show: 
         environ["PATH"] = os.pathsep.join([path, environ.get("PATH") or os.defpath])
     url = Path(git_dir).resolve().as_uri()
     workspace = Workspace(place, url, None, random.Random(), allow_file=True)
-    sources = Sources(place / "sources", url, None)
-    kit = attempts.Kit(home, workspace, injection.inject(place), commands.make_shims(place), environ, sources)
+    confinement = Confinement(None)  # it runs as its user runs it
+    offered = Offers(float(os.cpu_count() or 1), 0, (), {}, (), confinement.description)
+    environments, sources = Environments(place / "environments"), Sources(place / "sources", url, None)
+    sdk, shims = injection.inject(place), commands.make_shims(place)
+    kit = attempts.Kit(home, workspace, sdk, shims, environ, offered, confinement, environments, sources)
     with contextlib.closing(home), Spawner.start() as spawner:
         _prepare(kit, replace(claim, git=""))  # the workspace asks the clone itself
         folder = home.attempt(*claim.key)
