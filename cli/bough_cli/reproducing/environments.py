@@ -95,7 +95,8 @@ def rebuild(record: Record, say: Any) -> Path:
     if wanted:
         (folder / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        _run([*install, "--no-deps", "-r", str(folder / "requirements.txt")], "the recorded packages cannot be installed")
+        install += ["--no-deps", "-r", str(folder / "requirements.txt")]
+        _run(install, "the recorded packages cannot be installed")
     (folder / "complete").touch()
     return folder / "bin"
 
