@@ -171,6 +171,12 @@ def read_exit(folder: Path) -> Json | None:
     return exit if exit is None or environment is None else {**exit, "environment": environment}
 
 
+def is_of_another_boot(folder: Path, boot_id: str) -> bool:
+    """Tell whether the attempt was supervised before the machine was started again."""
+    told = read_json(folder, _layout.SUPERVISOR) or {}
+    return "boot_id" in told and told["boot_id"] != boot_id
+
+
 def is_supervised(folder: Path) -> bool:
     """Tell whether the attempt's supervisor lives: by its lock, never by a pid."""
     return supervisor.is_supervised(str(folder))

@@ -43,12 +43,12 @@ class AgentConfig:
     idle_s: float = 10.0
     labels: tuple[str, ...] = field(default=())
     allow_file: bool = False
+    allow_file_repos: tuple[Path, ...] = ()
     gpus: str = "all"
     cpus: float | None = None
     memory_bytes: int | None = None
     data: tuple[str, ...] = field(default=())
     allow: tuple[str, ...] = field(default=())
-    allow_file_repos: tuple[Path, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):

@@ -105,8 +105,9 @@ class _Daemon:
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None
         self._books = Books(mind, say, self._step, self._give_up, offered, self._watch)
-        boot_id = home.boot_id()
-        self._talk = Conversation(config, key, (place.epoch(boot_id), boot_id), self._books, self._queue)
+        self._boot_id = home.boot_id()
+        identity = place.epoch(self._boot_id), self._boot_id
+        self._talk = Conversation(config, key, identity, self._books, self._queue)
         self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._looked_at = float("-inf")
@@ -301,7 +302,9 @@ class _Daemon:
         exit = attempts.read_exit(self._home.attempt(*key))
         self._orphans.pop(key, None)
         if exit is None:
-            _aside(self._clear, key, held.claim.marker, "its supervisor died.")
+            has_rebooted = attempts.is_of_another_boot(self._home.attempt(*key), self._boot_id)
+            why = "its machine was restarted." if has_rebooted else "its supervisor died."
+            _aside(self._clear, key, held.claim.marker, why)
             return
         try:
             self._books.exits[key] = self._books.shipments[key].close(read_exit(exit))

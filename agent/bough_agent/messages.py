@@ -31,8 +31,8 @@ class Claim:
 
     ``values`` is flat and holds active hyperparameters only. ``folder`` and ``working_dir`` are relative to the
     repository and to the folder; times are seconds, None where there is no limit. ``needs`` are resources, data, setup
-    and on_end as `bough.definition` reads them; ``source`` is where the code came from, where that is known. ``commit``
-    is "" where this agent has to find it: ``fetch`` says at which URL, and by which branch or tag.
+    and on_end as `bough.definition` reads them; ``source`` is where the code came from, where that is known.
+    ``commit`` is "" where this agent has to find it: ``fetch`` says at which URL, and by which branch or tag.
     """
 
     job_id: str

@@ -50,14 +50,6 @@ def command() -> None:
     help="End when no job came for so long; 10s where nothing is said.",
 )
 @click.option("--max-jobs", type=click.IntRange(1), help="End after so many jobs.")
-@click.option(
-    "--allow-file-repo",
-    "allow_file_repos",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Fetch models from file:// URLs below this folder; may be repeated.",
-)
 @click.option("--gpus", default="all", show_default=True, metavar="WHICH", help="all, none, how many, or which: 0,1.")
 @click.option("--cpus", type=click.FloatRange(0, min_open=True), help="CPUs for jobs that ask for some; default: all.")
 @click.option("--memory", type=options.Memory(), metavar="SIZE", help="Memory, as 64GB; default: all.")
@@ -65,6 +57,14 @@ def command() -> None:
 @click.option("--data", multiple=True, metavar="NAME=PATH", help="Where a data set lies here; kept. NAME= forgets it.")
 @click.option(
     "--allow", multiple=True, metavar="GLOB", help="Run only these models (me/*) or sources (https://host/*)."
+)
+@click.option(
+    "--allow-file-repo",
+    "allow_file_repos",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Fetch models from file:// URLs below this folder; may be repeated.",
 )
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
@@ -89,13 +89,13 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         max_jobs=chosen["max_jobs"],
         exit_when_idle=idle_s is not None,
         idle_s=idle_s or 0.0,
-        allow_file_repos=chosen["allow_file_repos"],
         labels=chosen["labels"],
         gpus=chosen["gpus"],
         cpus=chosen["cpus"],
         memory_bytes=chosen["memory"],
         data=chosen["data"],
         allow=chosen["allow"],
+        allow_file_repos=chosen["allow_file_repos"],
     )
     _write_pid(folder)
     return run(config, say)
@@ -287,7 +287,7 @@ def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def stop(name: str | None, folder: Path | None, is_draining: bool, is_killing: bool) -> None:
     """Stop the agents of this machine, or the one named. Running jobs go on, and the next start takes them over."""
     if is_draining and is_killing:
-        raise UsageError("--drain and --kill are both wanted.", "Choose one: wait for the jobs, or stop them.")
+        raise click.UsageError("--drain and --kill are both wanted. Wait for the jobs, or stop them.")
     folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
     if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")

@@ -69,8 +69,9 @@ def run(git_dir: str, claim: Claim, place: Path, path: str | None = None, show: 
     workspace = Workspace(place, url, None, random.Random(), allow_file=True)
     confinement = Confinement(None)  # it runs as its user runs it
     offered = Offers(float(os.cpu_count() or 1), 0, (), {}, (), confinement.description)
-    environments, sources = Environments(place / "environments"), Sources(place / "sources", url, None)
+    environments = Environments(place / "environments")
     sdk, shims = injection.inject(place), commands.make_shims(place)
+    sources = Sources(place / "sources", url, None)
     kit = attempts.Kit(home, workspace, sdk, shims, environ, offered, confinement, environments, sources)
     with contextlib.closing(home), Spawner.start() as spawner:
         _prepare(kit, replace(claim, git=""))  # the workspace asks the clone itself
