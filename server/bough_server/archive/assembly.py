@@ -23,7 +23,7 @@ from typing import Any
 from bough import _git, definition
 from bough_server.archive import records
 from bough_server.archive.gathering import Attempt, Ended
-from bough_server.archive.records import FORMAT, RecordData, json_file
+from bough_server.archive.records import FORMAT, RecordData, finite, stored_json_file
 from bough_server.store import reads
 
 Row = Mapping[str, Any]
@@ -46,22 +46,22 @@ def job_record(ended: Ended) -> RecordData:
     job = ended.job
     accepted = next((one for one in ended.attempts if one.row["attempt"] == job["attempt"]), None)
     files = {
-        "job.json": json_file(_job(ended, accepted)),
-        "parameters.json": json_file(job["values"] or {}),
-        "environment.json": json_file(_environment(ended, accepted)),
+        "job.json": stored_json_file(_job(ended, accepted)),
+        "parameters.json": stored_json_file(job["values"] or {}),
+        "environment.json": stored_json_file(_environment(ended, accepted)),
     }
     if ended.definition is not None:
-        files["definition.json"] = json_file(ended.definition)
+        files["definition.json"] = stored_json_file(ended.definition)
     if ended.space is not None:
-        files["space.json"] = json_file(_pick(ended.space, ("version", "space", "fixed")))
+        files["space.json"] = stored_json_file(_pick(ended.space, ("version", "space", "fixed")))
     if accepted is not None:
-        files["exit.json"] = json_file(accepted.row["exit"])
+        files["exit.json"] = stored_json_file(accepted.row["exit"])
         files |= _reported(ended, accepted, "")
     for earlier in ended.attempts:
         if earlier is not accepted:
             folder = f"attempts/{earlier.row['attempt']}/"
-            report = {"channels": _channels(earlier), "last": earlier.last, "infos": earlier.infos}
-            files |= {f"{folder}report.json": json_file(report), **_reported(ended, earlier, folder)}
+            report = {"channels": _channels(earlier), "last": finite(earlier.last), "infos": earlier.infos}
+            files |= {f"{folder}report.json": stored_json_file(report), **_reported(ended, earlier, folder)}
     ref = records.job_ref(job["optimization"], job["number"], job["id"])
     return RecordData(ref, job["commit"] or None, job["ended_at"], _message(job), files)
 
@@ -71,7 +71,7 @@ def _pick(row: Row, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _but(row: Row, without: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in without}
+    return {name: finite(value) for name, value in row.items() if name not in without}
 
 
 def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
         "source": public(job["source"]),
         "run": _run(ended),
         "channels": [] if accepted is None else _channels(accepted),
-        "last": {} if accepted is None else accepted.last,
+        "last": {} if accepted is None else finite(accepted.last),
         "infos": {} if accepted is None else accepted.infos,
         "attempts": [_attempt(ended, one, one is accepted) for one in ended.attempts],
     }
@@ -155,9 +155,9 @@ def _curves(attempt: Attempt, folder: str) -> Iterator[tuple[str, bytes]]:
     for channel in attempt.channels:
         points = reads.points_in(attempt.points.get(channel["id"], []), channel, cuts)
         traces = [column if isinstance(column, list) else column.tolist() for column in points.y]
-        rows = zip(points.x.tolist(), points.t.tolist(), *traces, points.overrun.tolist(), strict=True)
+        columns = [points.x.tolist(), points.t.tolist(), *traces, points.overrun.tolist()]
         name = records.channel_file_name(channel["name"])
-        yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], rows)
+        yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], columns)
 
 
 def _log(ended: Ended, attempt: Attempt) -> bytes:

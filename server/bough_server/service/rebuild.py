@@ -16,6 +16,7 @@ from bough import _git
 from bough.errors import UsageError
 from bough_server.archive import objects, upkeep
 from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.commits import LAZY_REFS
 from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
@@ -101,7 +102,7 @@ def _fetch(source: str, repositories: Repositories, found: Rebuilt, progress: Pr
         wanted = [f"refs/bough/{name}/*:refs/bough/{name}/*" for name in _WANTED]
         try:
             command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url, *wanted]
-            _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True)
+            _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True, env=LAZY_REFS)
         except _git.GitFailed as error:
             if "[rejected]" not in error.stderr:
                 raise
