@@ -98,7 +98,12 @@ def trial(optimization: str, number: int, commit: str, rng: random.Random) -> li
     y = np.cumsum(np.array([rng.gauss(0.01, 0.01) for _ in range(POINTS)]))
     log = "".join(f"epoch {n} loss {rng.random():.6f}\n" for n in range(LINES)).encode()
     best = int(np.argmax(y))
-    facts = {"kpi": float(y[-1]), "kpi_last": float(y[-1]), "kpi_best": float(y[best]), "kpi_best_x": best + 1.0}
+    facts: dict[str, Any] = {
+        "kpi": float(y[-1]),
+        "kpi_last": float(y[-1]),
+        "kpi_best": float(y[best]),
+        "kpi_best_x": best + 1.0,
+    }
     facts |= {"state": "DONE", "end_reason": "max_epochs", "created_at": at, "queued_at": at, "started_at": at + 1}
     facts |= {"ended_at": at + 50, "duration_s": 49.0, "exit_code": 0, "epochs": float(POINTS), "max_epochs": 100.0}
     made = {"id": job, "optimization": optimization, "number": number, "model": MODEL, "revision": 1, "commit": commit}
@@ -208,9 +213,7 @@ def measure(folder: Path, trials: int) -> None:
     took, used = time.perf_counter() - started, cpu() - used
     assert found.jobs == trials, found.problems[:3]
     assert not found.problems
-    print(
-        f"rebuild             {took:8.1f} s of {trials} trials with {trials * POINTS} points (<= 30); {used:.1f} s of CPU"
-    )
+    print(f"rebuild             {took:8.1f} s of {trials} trials of {POINTS} points, {used:.1f} s of CPU (<= 30 s)")
     times = served(home, commit, folder, 12)[2:]
     print(f"fetch of a commit   {statistics.median(times):8.0f} ms, at most {max(times):.0f} (<= 100)")
 

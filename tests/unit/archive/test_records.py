@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_json_of_a_record_holds_no_number_that_json_does_not_have() -> None:
 
 
 def test_a_channel_is_a_table_of_its_points() -> None:
-    columns = [[1.0, 2.0], [5.25, 6.0], [0.5, math.nan], ["a,b", 'say "x"'], [False, True]]
+    columns: list[list[Any]] = [[1.0, 2.0], [5.25, 6.0], [0.5, math.nan], ["a,b", 'say "x"'], [False, True]]
 
     text = channel_csv(["loss", "note"], columns)
 
