@@ -10,7 +10,8 @@
     .bough/channels/<name>.csv    every point of the accepted attempt
     .bough/log.txt            its log; the middle is left out when it is long
     .bough/exit.json          how the supervisor saw it end
-    .bough/attempts/<n>/      channels, log and report.json of an earlier attempt
+    .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as documents
+    .bough/attempts/<n>/      channels, log, tables and report.json of an earlier attempt
 
 Everything that an export or the page shows is in here: `bough_server.archive.parsing` reads it back.
 """
@@ -23,7 +24,7 @@ from typing import Any
 from bough import _git, definition
 from bough_server.archive import records
 from bough_server.archive.gathering import Attempt, Ended
-from bough_server.archive.records import FORMAT, RecordData, finite, stored_json_file
+from bough_server.archive.records import FORMAT, RecordData, finite, json_lines, stored_json_file
 from bough_server.store import reads
 
 Row = Mapping[str, Any]
@@ -35,8 +36,10 @@ _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # 
 # what protects a running attempt.
 NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desired_cause", "unreachable"})
 NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
+_OF_WHICH = frozenset({"job", "attempt"})
 OF_CHANNEL = ("name", "traces", "type", "main", "kpi", "kpi_trace", "maximize", "loss", "points", "declared")
 _OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
+OF_JOURNAL = ("stream", "acked", "crc", "bad_lines", "lost_lines")
 _LADDER = ("grace_s", "term_s")
 _OF_KPI = ("kpi_channel", "kpi_direction", "kpi_reduce")
 
@@ -92,6 +95,7 @@ def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
 def _attempt(ended: Ended, attempt: Attempt, is_accepted: bool) -> dict[str, Any]:
     agent = attempt.row["agent"]
     found = {**_but(attempt.row, NOT_OF_ATTEMPT), "agent": ended.agents[agent]["name"], "agent_id": agent}
+    found["journals"] = [_pick(one, OF_JOURNAL) for one in attempt.journals]
     return found if is_accepted else {**found, "exit": attempt.row["exit"]}
 
 
@@ -119,7 +123,7 @@ def _run(ended: Ended) -> dict[str, Any]:
 def _environment(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     agents = {id: _pick(row, _OF_AGENT) for id in _agents_of(ended) if (row := ended.agents.get(id))}
     infos = {} if accepted is None else accepted.infos
-    headers = [] if accepted is None else accepted.headers
+    headers = [] if accepted is None else [one["header"] or {} for one in accepted.journals]
     mine = agents.get(ended.job["agent"] or "", {})
     return {
         "interpreter": None if accepted is None else accepted.row["python"],
@@ -147,6 +151,8 @@ def _reported(ended: Ended, attempt: Attempt, folder: str) -> dict[str, bytes]:
     files = dict(_curves(attempt, folder))
     if attempt.log_bytes or not folder:
         files[f"{folder}log.txt"] = _log(ended, attempt)
+    for table, rows in attempt.others.items():
+        files[f"{folder}tables/{table}.jsonl"] = json_lines(_but(row, _OF_WHICH) for row in rows)
     return files
 
 

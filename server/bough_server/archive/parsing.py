@@ -20,6 +20,7 @@ from sqlalchemy import BigInteger, Boolean, Float, Integer, Table, Text
 
 from bough import _layout
 from bough_server.archive import records
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
 from bough_server.store import points as codec
@@ -27,6 +28,7 @@ from bough_server.store import reads, schema
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
+_LINES = msgspec.json.Decoder()
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -61,6 +63,7 @@ class JobRows:
     logs: list[dict[str, Any]] = field(default_factory=list)
     streams: list[dict[str, Any]] = field(default_factory=list)
     infos: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -200,6 +203,8 @@ def _add_attempts(found: JobRows, told: Json, record: Record) -> None:
         folder = "" if is_accepted else f"attempts/{number}/"
         report = told if is_accepted else mapping(record, f"{folder}report.json")
         _add_report(found, report, record, folder, number)
+        _add_journals(found, _list(one, "journals"), number)
+        _add_others(found, record, folder, number)
     numbers = [attempt["attempt"] for attempt in found.attempts]
     if sorted(set(numbers)) != numbers:
         raise BadRecord("has attempts that are not in order.")
@@ -217,6 +222,34 @@ def _add_report(found: JobRows, report: Json, record: Record, folder: str, attem
         found.logs.append({**key, "offset": 0, "n": len(log), "data": zlib.compress(log, 1)})
         stream = {**key, "stream": _layout.LOG_STREAM, "acked": len(log), "crc": zlib.crc32(log)}
         found.streams.append({**stream, "bad_lines": 0, "lost_lines": 0, "header": None})
+
+
+def _add_journals(found: JobRows, journals: Iterable[Json], attempt: int) -> None:
+    for one in journals:
+        given = {**one, "job": found.job["id"], "attempt": attempt}
+        stream = row(schema.streams, given, "job.json")
+        if not stream["stream"].startswith(_layout.JOURNAL_STREAM):
+            raise BadRecord(f"says that {stream['stream'][:60]!r} is a journal.")
+        found.streams.append(stream | {"header": None})
+
+
+def _add_others(found: JobRows, record: Record, folder: str, attempt: int) -> None:
+    """Read the tables that are recorded as they are; one that is not known here is of another version, and left out."""
+    for table in OTHERS:
+        rows = lines_of(record, f"{folder}tables/{table.name}.jsonl")
+        given = ({**one, "job": found.job["id"], "attempt": attempt} for one in rows)
+        found.others.setdefault(table, []).extend(row(table, one, table.name) for one in given)
+
+
+def lines_of(record: Record, path: str) -> list[dict[str, Any]]:
+    """Return the mappings in a file that holds one a line; none where there is no such file."""
+    try:
+        lines: list[Any] = _LINES.decode_lines(record.files.get(path) or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRecord(f"has a {path} that cannot be read: {error}.") from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise BadRecord(f"has a {path} that does not hold a mapping a line.")
+    return lines
 
 
 def _channel(told: Json, last: Json, record: Record, folder: str) -> Channel:

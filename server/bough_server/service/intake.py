@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select
 
 from bough_server.archive.chains import ModelRows, OptimizationRows
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.parsing import BadRecord, JobRows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
@@ -40,7 +41,7 @@ def check_code(record: Record, found: JobRows, reader: Reader) -> None:
 def check_kpi(found: JobRows) -> None:
     """Raise `BadRecord` if the KPI of a record is not what its points give."""
     job = found.job
-    if job["kpi"] is None:
+    if job["kpi"] is None or job["attempt"] == 0:
         return
     mine = [channel for channel in found.channels if channel.row["attempt"] == job["attempt"]]
     mine.sort(key=lambda channel: not channel.row["main"])
@@ -104,6 +105,8 @@ def add_optimization(tx: Connection, found: OptimizationRows) -> None:
     )
     tx.execute(insert(schema.optimizations), {**row, "revision": revision})
     tx.execute(insert(schema.space_versions), found.spaces)
+    for table, rows in found.others.items():
+        _insert(tx, table, rows)
 
 
 def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
@@ -126,6 +129,8 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
     _insert(tx, schema.log_chunks, (row for found in some for row in found.logs))
     _insert(tx, schema.streams, (row for found in some for row in found.streams))
     _insert(tx, schema.infos, (row for found in some for row in found.infos))
+    for table in OTHERS:
+        _insert(tx, table, (row for found in some for row in found.others.get(table, [])))
 
 
 def _insert(tx: Connection, table: Table, rows: Iterable[Row]) -> None:
@@ -175,9 +180,10 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
     optimization_id, said = found.row["id"], []
     known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.optimization == optimization_id)).scalars())
     ends = {end["job"]: end for end in found.history}
-    for number, trial in sorted(found.trials.items()):
+    for trial in found.trials.values():
         if trial["id"] in known:
             continue
+        number = trial["number"]
         end = ends.get(trial["id"])
         if end is not None or trial["id"] in refused:
             why = refused.get(trial["id"], "it has no record")
@@ -188,7 +194,6 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
             tx.execute(insert(schema.jobs), trial)
     _add_strangers(tx, found)
     _insert(tx, schema.history, found.history)
-    _count(tx, found)
     return said
 
 
@@ -205,6 +210,8 @@ def _ended(found: OptimizationRows, end: Row | None, why: str) -> dict[str, Any]
 
 def _add_strangers(tx: Connection, found: OptimizationRows) -> None:
     """A history may tell of trials of an earlier optimization; those that are not known are named by their ids."""
+    if not schema.history.c.job.foreign_keys:
+        return
     wanted = {end["job"] for end in found.history}
     known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.id.in_(sorted(wanted)))).scalars())
     for end in found.history:
@@ -217,11 +224,3 @@ def _add_strangers(tx: Connection, found: OptimizationRows) -> None:
 
 
 _NO_FLAGS = {"unreachable": False, "partial": False}
-
-
-def _count(tx: Connection, found: OptimizationRows) -> None:
-    """Numbers that were given to trials without values are free again: nothing is known of these."""
-    mine = schema.jobs.c.optimization == found.row["id"]
-    highest = select(func.coalesce(func.max(schema.jobs.c.number), 0)).where(mine).scalar_subquery()
-    its_own = schema.optimizations.c.id == found.row["id"]
-    tx.execute(update(schema.optimizations).where(its_own).values(numbers=highest))
