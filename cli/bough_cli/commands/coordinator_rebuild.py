@@ -19,8 +19,7 @@ from bough_cli import home, options, tables
     "sources",
     metavar="REPO",
     multiple=True,
-    required=True,
-    help="A clone with refs/bough/*, or a URL; several allowed.",
+    help="A clone with refs/bough/*, or a URL; several allowed. Default: the repositories of the home itself.",
 )
 @click.option(
     "--home",

@@ -59,7 +59,7 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
 
     Args:
         config: Its home, which must not hold a coordinator yet.
-        sources: Folders of repositories, or URLs that git may fetch from.
+        sources: Folders of repositories, or URLs that git may fetch from; none: the repositories of the home itself.
         progress: Is told how far it is.
 
     Raises:
@@ -70,8 +70,10 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
         raise UsageError(f"{config.home} holds a coordinator already.", "Name another --home, or move it away.")
     found = Rebuilt()
     repositories = Repositories(config.repositories)
-    for source in sources:
+    for source in sources or [str(repositories.path(model)) for model in repositories.models()]:
         _fetch(source, repositories, found, progress)
+    if not found.models:
+        raise UsageError(f"{config.home} holds no repositories.", "Name a clone of one: --from REPO.")
     store = Database.open(config.database)
     try:
         for model in found.models:

@@ -60,6 +60,10 @@ def test_it_says_what_it_made_and_what_is_not_in_git(mirror: Path, tmp_path: Pat
     )
     assert (home / "coordinator.db").stat().st_mode & 0o077 == 0
 
+    (home / "coordinator.db").unlink()
+    own = bough(tmp_path)  # its own repositories are enough
+    assert (own.returncode, own.stdout) == (0, done.stdout)
+
     again = bough(tmp_path, "--from", str(mirror))
     assert again.returncode == 1
     assert again.stderr == f"bough: {home} holds a coordinator already. Name another --home, or move it away.\n"
@@ -100,4 +104,7 @@ def test_what_holds_no_records_is_refused_in_a_sentence(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "empty.git holds no records of bough. Clone what a coordinator hosts: git clone --mirror" in done.stderr
-    assert "Traceback" not in bough(tmp_path, "--from", str(tmp_path / "nowhere")).stderr
+    nowhere = bough(tmp_path, "--from", str(tmp_path / "nowhere"))
+    assert (nowhere.returncode, nowhere.stderr[:25]) == (1, "bough: git URL /tmp/pytes")
+    nothing = bough(tmp_path, "--home", str(tmp_path / "fresh"))
+    assert nothing.stderr.endswith("fresh holds no repositories. Name a clone of one: --from REPO.\n")
