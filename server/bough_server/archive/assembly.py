@@ -37,7 +37,9 @@ _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # 
 NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desired_cause", "unreachable"})
 NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
 _OF_WHICH = frozenset({"job", "attempt"})
-OF_CHANNEL = ("name", "traces", "type", "main", "kpi", "kpi_trace", "maximize", "loss", "points", "declared")
+ENVIRONMENT = "environment"  # in an exit: the digest of what the attempt ran in
+OF_ENVIRONMENT = frozenset({"interpreter", "agent", "agents", "processes", "reported"})  # what is not told by the agent
+NOT_OF_CHANNEL = frozenset({"id", "job", "attempt", "spec"})
 _OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
 OF_JOURNAL = ("stream", "acked", "crc", "bad_lines", "lost_lines")
 _LADDER = ("grace_s", "term_s")
@@ -58,12 +60,13 @@ def job_record(ended: Ended) -> RecordData:
     if ended.space is not None:
         files["space.json"] = stored_json_file(_pick(ended.space, ("version", "space", "fixed")))
     if accepted is not None:
-        files["exit.json"] = stored_json_file(accepted.row["exit"])
+        files["exit.json"] = stored_json_file(_exit(accepted))
         files |= _reported(ended, accepted, "")
     for earlier in ended.attempts:
         if earlier is not accepted:
             folder = f"attempts/{earlier.row['attempt']}/"
             report = {"channels": _channels(earlier), "last": finite(earlier.last), "infos": earlier.infos}
+            report[ENVIRONMENT] = _told_by_agent(ended, earlier)
             files |= {f"{folder}report.json": stored_json_file(report), **_reported(ended, earlier, folder)}
     ref = records.job_ref(job["optimization"], job["number"], job["id"])
     return RecordData(ref, job["commit"] or None, job["ended_at"], _message(job), files)
@@ -96,7 +99,13 @@ def _attempt(ended: Ended, attempt: Attempt, is_accepted: bool) -> dict[str, Any
     agent = attempt.row["agent"]
     found = {**_but(attempt.row, NOT_OF_ATTEMPT), "agent": ended.agents[agent]["name"], "agent_id": agent}
     found["journals"] = [_pick(one, OF_JOURNAL) for one in attempt.journals]
-    return found if is_accepted else {**found, "exit": attempt.row["exit"]}
+    return found if is_accepted else {**found, "exit": _exit(attempt)}
+
+
+def _exit(attempt: Attempt) -> dict[str, Any] | None:
+    """Return exit.json of an attempt; what it ran in is in environment.json."""
+    exit_ = attempt.row["exit"]
+    return None if exit_ is None else {name: value for name, value in exit_.items() if name != ENVIRONMENT}
 
 
 def public(source: Any) -> Any:
@@ -126,12 +135,19 @@ def _environment(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     headers = [] if accepted is None else [one["header"] or {} for one in accepted.journals]
     mine = agents.get(ended.job["agent"] or "", {})
     return {
+        **_told_by_agent(ended, accepted),
         "interpreter": None if accepted is None else accepted.row["python"],
         "agent": {name: mine.get(name) for name in ("name", "host", "version", "system")},
         "agents": agents,
         "processes": [{name: header.get(name) for name in ("python", "sdk", "rank")} for header in headers],
         "reported": {name: infos[name] for name in _ENVIRONMENT if name in infos},
     }
+
+
+def _told_by_agent(ended: Ended, attempt: Attempt | None) -> Row:
+    """Return interpreter, packages and chosen variables as the agent asked the job's interpreter for them."""
+    digest = None if attempt is None or attempt.row["exit"] is None else attempt.row["exit"].get(ENVIRONMENT)
+    return {} if digest is None else ended.environments.get(digest, {})
 
 
 def _agents_of(ended: Ended) -> list[str]:
@@ -142,8 +158,8 @@ def _channels(attempt: Attempt) -> list[dict[str, Any]]:
     """Return the channels as they were declared; of the declaration itself what is in no column."""
     found = []
     for channel in attempt.channels:
-        spec = {k: v for k, v in channel["spec"].items() if k not in OF_CHANNEL and v is not None}
-        found.append({**_pick(channel, OF_CHANNEL), **({"spec": spec} if spec else {})})
+        spec = {k: v for k, v in channel["spec"].items() if k not in channel and v is not None}
+        found.append({**_but(channel, NOT_OF_CHANNEL), **({"spec": spec} if spec else {})})
     return found
 
 

@@ -69,6 +69,7 @@ class Ended:
         space: The version of the space that its values were drawn from, None for a manual job.
         definition: The bough.yml as JSON, None if it is not known.
         log: Reads (attempt, start, limit) of a log.
+        environments: What attempts ran in, by digest.
     """
 
     job: Row
@@ -78,6 +79,7 @@ class Ended:
     space: Row | None
     definition: Row | None
     log: Callable[[int, int, int], bytes]
+    environments: Mapping[str, Row] = field(default_factory=dict)
 
 
 def fitting(tx: Connection, jobs: Sequence[Row]) -> int:
@@ -106,6 +108,7 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
     optimizations = _by(tx, schema.optimizations, "id", {job["optimization"] for job in jobs if job["optimization"]})
     spaces = _spaces(tx, list(optimizations))
     definitions = _definitions(tx, {(job["model"], job["revision"]) for job in jobs})
+    environments = _environments(tx, attempts.values())
     found = []
     for job in jobs:
         optimization = optimizations.get(job["optimization"] or "")
@@ -113,7 +116,7 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
         definition = definitions.get((job["model"], job["revision"]))
         mine = attempts.get(job["id"], [])
         log = _log_reader(tx, job["id"])
-        found.append(Ended(job, mine, agents, optimization, space, definition, log))
+        found.append(Ended(job, mine, agents, optimization, space, definition, log, environments))
     return found
 
 
@@ -192,6 +195,14 @@ def _rows(tx: Connection, table: Table, ids: list[str], *order: Any) -> list[dic
 def _by(tx: Connection, table: Table, column: str, values: Iterable[str]) -> dict[str, dict[str, Any]]:
     found = tx.execute(select(table).where(table.c[column].in_(sorted(values)))).mappings()
     return {row[column]: dict(row) for row in found}
+
+
+def _environments(tx: Connection, attempts: Iterable[Sequence[Attempt]]) -> dict[str, Row]:
+    exits = (one.row["exit"] for found in attempts for one in found if one.row["exit"])
+    table = schema.environments.c
+    wanted = sorted({exit_["environment"] for exit_ in exits if exit_.get("environment")})
+    rows = tx.execute(select(table.digest, table.content).where(table.digest.in_(wanted)))
+    return {row.digest: row.content for row in rows}
 
 
 def _spaces(tx: Connection, optimizations: list[str]) -> dict[tuple[str, int], dict[str, Any]]:

@@ -20,6 +20,7 @@ from sqlalchemy import BigInteger, Boolean, Float, Integer, Table, Text
 
 from bough import _layout
 from bough_server.archive import records
+from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
@@ -64,6 +65,7 @@ class JobRows:
     streams: list[dict[str, Any]] = field(default_factory=list)
     infos: list[dict[str, Any]] = field(default_factory=list)
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -85,7 +87,9 @@ def job_rows(record: Record) -> JobRows:
     _check_job(record, found.job)
     found.kpi_settings = {f"kpi_{name}": value for name, value in _dict(_dict(told, "run"), "kpi").items()}
     found.definition = mapping(record, "definition.json") if "definition.json" in files else None
-    found.agents = _agents(mapping(record, "environment.json"))
+    environment = mapping(record, "environment.json")
+    found.agents = _agents(environment)
+    found.environments[found.job["attempt"]] = {k: v for k, v in environment.items() if k not in OF_ENVIRONMENT}
     _add_attempts(found, told, record)
     return found
 
@@ -202,6 +206,8 @@ def _add_attempts(found: JobRows, told: Json, record: Record) -> None:
         number = attempt["attempt"]
         folder = "" if is_accepted else f"attempts/{number}/"
         report = told if is_accepted else mapping(record, f"{folder}report.json")
+        if not is_accepted:
+            found.environments[number] = _dict(report, ENVIRONMENT)
         _add_report(found, report, record, folder, number)
         _add_journals(found, _list(one, "journals"), number)
         _add_others(found, record, folder, number)

@@ -96,7 +96,7 @@ class Ground:
     def top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
         """Make rows for what may start, so that everyone sees what waits before an agent comes."""
         row = reads.optimization(tx, optimization_id)
-        room = optimizations.places(row, self.fleet.slots(self.clock.monotonic()))
+        room = optimizations.places(row, self.fleet.takers(self.clock.monotonic()))
         optimizations.top_up(tx, row, room, now, self.new_id, changes)
         changes.optimizations.add(optimization_id)
 

@@ -17,7 +17,7 @@ from bough_server.archive.gathering import OTHERS
 from bough_server.archive.parsing import BadRecord, JobRows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
-from bough_server.service import definitions
+from bough_server.service import definitions, environments
 from bough_server.service import kpi as kpis
 from bough_server.service.states import DONE, FAILED
 from bough_server.store import points as codec
@@ -124,13 +124,29 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
         jobs.append({**job, "revision": revisions[key]})
     _add_agents(tx, some)
     _insert(tx, schema.jobs, jobs)
-    _insert(tx, schema.attempts, (row for found in some for row in found.attempts))
+    _insert(tx, schema.attempts, _attempts(tx, some))
     _add_channels(tx, some)
     _insert(tx, schema.log_chunks, (row for found in some for row in found.logs))
     _insert(tx, schema.streams, (row for found in some for row in found.streams))
     _insert(tx, schema.infos, (row for found in some for row in found.infos))
     for table in OTHERS:
         _insert(tx, table, (row for found in some for row in found.others.get(table, [])))
+
+
+def _attempts(tx: Connection, some: Sequence[JobRows]) -> list[dict[str, Any]]:
+    """Return the rows of all attempts, what they ran in being put aside: the same for most of them."""
+    known: dict[str, dict[str, Any]] = {}
+    rows = []
+    for found in some:
+        for attempt in found.attempts:
+            environment, exit_ = found.environments.get(attempt["attempt"]), attempt["exit"]
+            if environment and exit_ is not None:
+                digest = definitions.digest_of(environment)
+                known[digest] = environment
+                exit_ = {**exit_, environments.NAME: digest}
+            rows.append({**attempt, "exit": exit_})
+    upsert(tx, schema.environments, [{"digest": digest, "content": content} for digest, content in known.items()])
+    return rows
 
 
 def _insert(tx: Connection, table: Table, rows: Iterable[Row]) -> None:

@@ -105,6 +105,8 @@ def chosen(channels: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[M
     ``wanted`` is a channel's name or ``channel/trace``.
     """
     for channel in channels:
+        if channel["system"]:
+            continue
         if wanted is None and channel["kpi"]:
             return channel, channel["kpi_trace"]
         if wanted == channel["name"]:

@@ -98,9 +98,9 @@ def attempts(tx: Connection, job_id: str) -> list[dict[str, Any]]:
 
 
 def channels(tx: Connection, job_id: str, attempt: int) -> list[dict[str, Any]]:
-    """Return the rows of the channels of that attempt: main ones first, then in the order of their first mention."""
+    """Return the rows of the channels of that attempt: main ones first, system ones last, else as first mentioned."""
     found = rows_of_attempt(tx, channels_table, job_id, attempt)
-    return sorted(found, key=lambda row: (not row["main"], row["id"]))
+    return sorted(found, key=lambda row: (not row["main"], row["system"], row["id"]))
 
 
 def points(tx: Connection, job_id: str, attempt: int, channel: str) -> Points:
@@ -153,7 +153,7 @@ def cuts_of(exit_: Row | None) -> dict[str, int]:
 
 
 def last_values(tx: Connection, jobs: list[tuple[str, int]]) -> dict[str, dict[str, Any]]:
-    """Return for each (job, attempt) the newest value of each trace; see `trace_name`."""
+    """Return for each (job, attempt) the newest value of each trace of the script's own; see `trace_name`."""
     return {job_id: _last_values_of(tx, job_id, attempt) for job_id, attempt in jobs if attempt}
 
 
@@ -161,7 +161,7 @@ def _last_values_of(tx: Connection, job_id: str, attempt: int) -> dict[str, Any]
     found = (
         select(channels_table.c.name, channels_table.c.traces, channel_last)
         .join(channel_last, channel_last.c.channel == channels_table.c.id)
-        .where(channels_table.c.job == job_id, channels_table.c.attempt == attempt)
+        .where(channels_table.c.job == job_id, channels_table.c.attempt == attempt, ~channels_table.c.system)
         .order_by(channels_table.c.main.desc(), channels_table.c.id, channel_last.c.trace)
     )
     rows = [dict(row) for row in tx.execute(found).mappings()]
