@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
+from bough.definition import Definition
 from bough.errors import UsageError
 from bough_server.service import definitions, edits, pausing
 from bough_server.service import optimizations as lifecycle
@@ -32,8 +33,17 @@ _KEPT = _words(
 )
 _CODE = ("commit", "folder", "source")
 _AFRESH: Mapping[str, Any] = {
-    "state": RUNNING, "reason": None, "ended_at": None, "stopped_by": None, "kpi_channel_seen": None,
-    "kpi_direction_seen": None, "warnings": [], "versions": [], "asks": 0, "numbers": 0, "failures_in_row": 0,
+    "state": RUNNING,
+    "reason": None,
+    "ended_at": None,
+    "stopped_by": None,
+    "kpi_channel_seen": None,
+    "kpi_direction_seen": None,
+    "warnings": [],
+    "versions": [],
+    "asks": 0,
+    "numbers": 0,
+    "failures_in_row": 0,
 }
 
 
@@ -65,8 +75,9 @@ def restart(
     row = reads.optimization(tx, optimization_id)
     if row["state"] == ARCHIVED:
         raise lifecycle.is_archived(row)
-    known = {name: row[name] or None for name in _CODE}  # a commit that no agent has found yet is none
-    code = lifecycle.code_of({**known, **_given(body)}, definitions.of_revision(tx, row["model"], row["revision"]))
+    code = lifecycle.code_of(
+        {**{name: row[name] or None for name in _CODE}, **_given(body)}, _definition(tx, row, body)
+    )
     keep(tx, row, now)
     lifecycle.end_what_waits(tx, row["id"], now, changes, "its optimization was restarted.")
     pausing.thaw(tx, row["id"], changes)
@@ -79,6 +90,12 @@ def restart(
     edits.note(tx, reads.optimization(tx, row["id"]), "restart", lines, now, key_id, space_version=version)
     changes.optimizations.add(row["id"])
     return str(row["id"])
+
+
+def _definition(tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any]) -> Definition:
+    if body.get("definition") is None:
+        return definitions.of_revision(tx, row["model"], row["revision"])
+    return definitions.parse(body["definition"])
 
 
 def _given(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,9 +115,9 @@ def _of_definition(
 ) -> dict[str, Any]:
     """Return the columns that depend on the definition; a new version of the space is made if there is a new one."""
     if body.get("definition") is None:
-        settings = definitions.of_revision(tx, row["model"], row["revision"]).settings
+        settings = _definition(tx, row, body).settings
         return {"seed": _seed(body, settings.seed if settings.seed is not None else seed)}
-    found = definitions.parse(body["definition"])
+    found = _definition(tx, row, body)
     if found.model != row["model"] or not found.has_optimization:
         raise UsageError(
             f"the definition is not one of an optimization of {row['model']}.", "Restart it with that of its own model."
