@@ -174,7 +174,7 @@ def _segments_of_trials(rows: Iterable[Row]) -> dict[str, bytes]:
     by_generation: dict[int, list[Row]] = {}
     for row in rows:
         by_generation.setdefault(row["generation"], []).append(row)
-    found = {}
+    found: dict[str, bytes] = {}
     for generation, some in by_generation.items():
         folder = "trials/" if generation <= 1 else f"trials/{generation}-"
         found |= {path.replace("trials/", folder): text for path, text in _segments("trials", some, "number").items()}
