@@ -124,7 +124,8 @@ def point_rows_of(read: Read, runs: list[tuple[str, int, int]]) -> Iterator[dict
 
 def _points_of(tx: Connection, job_id: str, attempt: int) -> list[tuple[dict[str, Any], reads.Points]]:
     cut = reads.cuts(tx, job_id, attempt)
-    return [(channel, reads.points_of(tx, channel, cut)) for channel in reads.channels(tx, job_id, attempt)]
+    own = [channel for channel in reads.channels(tx, job_id, attempt) if not channel["system"]]
+    return [(channel, reads.points_of(tx, channel, cut)) for channel in own]
 
 
 def _rows_of(number: int, attempt: int, channel: Mapping[str, Any], points: reads.Points) -> Iterator[dict[str, Any]]:

@@ -48,7 +48,7 @@ def create(
         "revision": definitions.revise(tx, found, now, key_id),
         "state": QUEUED,
         "values": found.values(mapping_of(body, "values")),
-        "agents": _chosen(tx, body.get("agent")),
+        "agents": _chosen(tx, body.get("agent")) or _of_model(found),
         "priority": found.priority,
         "needs": found.needs or None,
         "max_epochs": _limit(body, "max_epochs"),
@@ -81,6 +81,12 @@ def _chosen(tx: Connection, name: Any) -> list[str] | None:
         there = f"There are: {', '.join(known)}." if known else "No agent has ever connected."
         raise UsageError(f"there is no agent {name}.", there)
     return [name]
+
+
+def _of_model(found: definition.Definition) -> list[str] | None:
+    """Return the agents that the model itself names, whoever starts it; None: all."""
+    names = found.raw.get("agents")
+    return [names] if isinstance(names, str) else names
 
 
 def stop(tx: Connection, job_id: str, now: float, changes: Changes, *, at_once: bool) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "life_1"
-down_revision = "records_cli_1"
+down_revision = "agent_2"
 branch_labels = None
 depends_on = None
 
