@@ -141,6 +141,16 @@ class Archivist:
         while await self._write_due():
             pass
 
+    async def forget(self, model: str, optimization_id: str) -> int:
+        """Delete the records of an optimization that is gone from the store; return how many refs went.
+
+        Raises:
+            BoughError: git refused.
+        """
+        async with self._writing:
+            repository = await asyncio.to_thread(self._repositories.ensure, model)
+            return await asyncio.to_thread(commits.delete, repository, optimization_id)
+
     async def _write_due(self) -> bool:
         """Write one batch into each repository that wants one; return whether any job was among them."""
         async with self._writing:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from sqlalchemy import Table
 
 from bough_server.archive import chronicle
 from bough_server.archive.parsing import BadRecord, check_format, decoded, mapping, row
@@ -34,15 +35,20 @@ class OptimizationRows:
         ref: Of the chain.
         row: Of the table of optimizations.
         spaces: Rows of all versions of its space.
-        trials: By number: a row of the table of jobs for each trial, QUEUED if its values are fixed, else CREATED.
+        trials: By generation and number: a row of the table of jobs for each trial, QUEUED if its values are fixed,
+            else CREATED.
         history: Rows of its history, in order.
+        edits: What was done to it.
+        generations: What was before each restart.
         definition: The bough.yml as JSON, None if it was not known.
     """
 
     ref: str
     row: dict[str, Any]
     spaces: list[dict[str, Any]] = field(default_factory=list)
-    trials: dict[int, dict[str, Any]] = field(default_factory=dict)
+    trials: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
+    edits: list[dict[str, Any]] = field(default_factory=list)
+    generations: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     definition: Json | None = None
 
@@ -94,11 +100,21 @@ def optimization_rows(record: Record) -> OptimizationRows:
         fixed = line.get("values") is not None
         given |= {"state": "QUEUED", "queued_at": line.get("created_at")} if fixed else {"state": "CREATED"}
         trial = row(schema.jobs, given, "trials")
-        found.trials[trial["number"]] = trial
+        found.trials[trial["generation"], trial["number"]] = trial
+    found.edits = _rows_of(record, "edits.json", schema.edits, own)
+    found.generations = _rows_of(record, "generations.json", schema.generations, own)
     found.history = [row(schema.history, {**line, **own}, "history") for line in _lines(record, "history")]
     if [end["seq"] for end in found.history] != list(range(1, found.row["history_seq"] + 1)):
         raise BadRecord(f"holds {len(found.history)} ends, but counts {found.row['history_seq']}.")
     return found
+
+
+def _rows_of(record: Record, path: str, table: Table, own: Json) -> list[dict[str, Any]]:
+    """Return the rows in a list of mappings; an older record may lack the file."""
+    lines = decoded(record.files.get(path) or b"[]", path)
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise BadRecord(f"has a {path} that is no list of mappings.")
+    return [row(table, {**line, **own}, path) for line in lines]
 
 
 def _check_whole(record: Record) -> None:

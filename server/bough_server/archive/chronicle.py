@@ -6,6 +6,7 @@
     .bough/optimization.json  settings      .bough/model.json
     .bough/spaces.json        all versions  .bough/revisions/0001.json …
     .bough/definition.json
+    .bough/edits.json, generations.json   what was done to it; what was before each restart
     .bough/waiting.json       trials that have no values yet     .bough/marks.jsonl  stars, tags and notes of jobs
     .bough/trials/0000.jsonl  a line per trial whose values are fixed: what its ask saw, and what it gave
     .bough/history/0000.jsonl a line per end, in the order that the optimizer was told
@@ -35,10 +36,11 @@ Row = Mapping[str, Any]
 
 # What a trial is from the moment its values are fixed; how it ended is in its record.
 _TRIAL = (
-    *("number", "id", "ask_number", "history_seq", "values", "revision", "commit", "folder", "source", "agents"),
+    *("number", "id", "generation", "ask_number", "history_seq", "again", "digest", "reused_from", "values"),
+    *("revision", "commit", "folder", "source", "agents"),
     *("priority", "max_epochs", "max_time_s", "created_at", "created_by"),
 )
-_END = ("seq", "job", "ask_number", "values", "loss", "ended_at")
+_END = ("seq", "generation", "job", "ask_number", "values", "loss", "ended_at")
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,21 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     spaces = _rows(tx, schema.space_versions, optimization_id, "version")
     files = {
         "optimization.json": json_file({"format": FORMAT, **row, "source": public(row["source"])}),
-        "spaces.json": json_file([{k: v for k, v in one.items() if k != "optimization"} for one in spaces]),
+        "spaces.json": json_file(_own(spaces)),
+        "edits.json": json_file(_own(_rows(tx, schema.edits, optimization_id, "number"))),
+        "generations.json": json_file([_public(one) for one in _own(_kept(tx, optimization_id))]),
         "waiting.json": json_file(_trials(tx, optimization_id, schema.jobs.c["values"].is_(None))),
     }
     valued = _valued(tx, optimization_id)
     mark = _digest([*files.values(), repr((valued, row["history_seq"])).encode()])
     if written is not None and written.mark == mark:
         return None
-    since = written or State("")
+    since = written if written is not None and row["generation"] == 1 else State("")
     solid = next((i for i, number in enumerate(valued) if number != i + 1), len(valued))
     revision = schema.model_revisions.c
     its_own = (revision.model == row["model"]) & (revision.number == row["revision"])
     files["definition.json"] = json_file(tx.execute(select(revision.definition).where(its_own)).scalar_one_or_none())
-    files |= _segments("trials", _valued_trials(tx, optimization_id, since.trials // SEGMENT * SEGMENT), "number")
+    files |= _segments_of_trials(_valued_trials(tx, optimization_id, since.trials // SEGMENT * SEGMENT))
     files |= _segments("history", _ends(tx, optimization_id, since.ends // SEGMENT * SEGMENT), "seq")
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n\n"
     message += f"{len(valued)} trials have values, {row['history_seq']} ends are known\n\n{MARK}{mark}\n"
@@ -165,13 +169,39 @@ def _segments(folder: str, rows: Iterable[Row], key: str) -> dict[str, bytes]:
     return {f"{folder}/{n:04d}.jsonl": json_lines(some) for n, some in found.items()}
 
 
+def _segments_of_trials(rows: Iterable[Row]) -> dict[str, bytes]:
+    """Return the files of trials; those of later generations, whose numbers begin anew, have that before their own."""
+    by_generation: dict[int, list[Row]] = {}
+    for row in rows:
+        by_generation.setdefault(row["generation"], []).append(row)
+    found: dict[str, bytes] = {}
+    for generation, some in by_generation.items():
+        folder = "trials/" if generation == 1 else f"trials/{generation}-"
+        found |= {path.replace("trials/", folder): text for path, text in _segments("trials", some, "number").items()}
+    return found
+
+
+def _own(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in one.items() if k != "optimization"} for one in rows]
+
+
+def _kept(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
+    return _rows(tx, schema.generations, optimization_id, "generation")
+
+
+def _public(generation: Row) -> dict[str, Any]:
+    row = generation["row"]
+    return {**generation, "row": {**row, "source": public(row["source"])}}
+
+
 def _newest(tx: Connection, row: Row, spaces: list[dict[str, Any]]) -> float:
     """Return the time of the newest event that is known: the date of the commit, so that it is the same again."""
     ends = select(func.max(schema.history.c.ended_at)).where(schema.history.c.optimization == row["id"])
     claims = select(func.max(schema.attempts.c.claimed_at)).join(schema.jobs, schema.jobs.c.id == schema.attempts.c.job)
     claimed = tx.execute(claims.where(schema.jobs.c.optimization == row["id"])).scalar_one()
     known = [row["created_at"], row["ended_at"], tx.execute(ends).scalar_one(), claimed]
-    return max(float(at) for at in (*known, *(one["created_at"] for one in spaces)) if at is not None)
+    edited = [one["at"] for one in _rows(tx, schema.edits, row["id"], "number")]
+    return max(float(at) for at in (*known, *edited, *(one["created_at"] for one in spaces)) if at is not None)
 
 
 def _rows(tx: Connection, table: Table, optimization_id: str, order: str) -> list[dict[str, Any]]:

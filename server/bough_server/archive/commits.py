@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bough import _git
 from bough._git import GitFailed
-from bough_server.archive.records import RecordData, stream
+from bough_server.archive.records import JOB_REFS, OPTIMIZATION_REFS, RecordData, stream
 
 _TIMEOUT_S = 300.0
 WITHOUT_CODE = "\n\nThe commit of the code was not in the coordinator's repository: this record has no parent."
@@ -60,6 +60,20 @@ def tips(repository: Path, prefix: str) -> dict[str, str]:
     return {entry[0]: entry[1] for entry in found if len(entry) == 2}
 
 
+def delete(repository: Path, optimization_id: str) -> int:
+    """Delete the refs of an optimization's records, all or none; return how many there were.
+
+    Raises:
+        GitFailed: git refused.
+    """
+    own = (f"{JOB_REFS}{optimization_id}/", f"{OPTIMIZATION_REFS}{optimization_id}")
+    refs = _git.run(["for-each-ref", "--format=%(refname)", "--", *own], git_dir=str(repository)).decode().split()
+    if refs:
+        orders = "".join(f"delete {ref}\0\0" for ref in refs).encode()
+        _git.run(["update-ref", "--stdin", "-z"], git_dir=str(repository), input=orders)
+    return len(refs)
+
+
 def dates(repository: Path, refs: Iterable[str]) -> dict[str, int]:
     """Return the committer date, seconds since the epoch, of each of these refs that exists."""
     wanted = list(refs)
@@ -105,4 +119,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "is_refusal", "tips", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "delete", "is_refusal", "tips", "write"]

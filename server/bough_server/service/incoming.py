@@ -174,7 +174,7 @@ class _Batch:
             raise BadRecord(f"is of optimization {job['optimization']}, which is known here and has no such trial.")
         if chain is None:
             raise BadRecord(f"is of optimization {job['optimization']}, which is not here: push that as well.")
-        trial = chain.trials.get(job["number"])
+        trial = chain.trials.get((job["generation"], job["number"]))
         if trial is None or trial["id"] != job["id"] or trial["values"] != (job["values"] or None):
             raise BadRecord(f"is not the trial {job['number']} that its optimization knows.")
 

@@ -18,6 +18,7 @@ from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
 from bough_server.service import definitions
 from bough_server.service import kpi as kpis
+from bough_server.service.optimizations import FRESH
 from bough_server.service.states import DONE, FAILED
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
@@ -104,6 +105,8 @@ def add_optimization(tx: Connection, found: OptimizationRows) -> None:
     )
     tx.execute(insert(schema.optimizations), {**row, "revision": revision})
     tx.execute(insert(schema.space_versions), found.spaces)
+    _insert(tx, schema.edits, found.edits)
+    _insert(tx, schema.generations, found.generations)
 
 
 def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
@@ -175,13 +178,14 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
     optimization_id, said = found.row["id"], []
     known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.optimization == optimization_id)).scalars())
     ends = {end["job"]: end for end in found.history}
-    for number, trial in sorted(found.trials.items()):
+    for (_, number), trial in sorted(found.trials.items()):
         if trial["id"] in known:
             continue
         end = ends.get(trial["id"])
         if end is not None or trial["id"] in refused:
             why = refused.get(trial["id"], "it has no record")
-            said.append(f"trial {number} of optimization {optimization_id} is known by its values and KPI only: {why}.")
+            only = f"trial {number} of optimization {optimization_id} is known by its values and KPI only: {why}."
+            said += [] if trial["reused_from"] is not None else [only]
             ref = job_ref(optimization_id, number, trial["id"]) if trial["id"] in refused else None
             tx.execute(insert(schema.jobs), {**trial, **_ended(found, end, why), "record": ref})
         else:
@@ -213,15 +217,13 @@ def _add_strangers(tx: Connection, found: OptimizationRows) -> None:
             same = {name: found.row[name] for name in ("model", "revision", "commit", "folder", "created_by")}
             row = {**same, **_ended(found, end, "it has no record"), "id": end["job"], "values": end["values"]}
             fresh = {"source": {}, "priority": 0, "created_at": end["ended_at"], "attempt": 0, "desired": "run"}
-            tx.execute(insert(schema.jobs), {**row, **fresh, "failures": 0, "lost": 0, **_NO_FLAGS})
-
-
-_NO_FLAGS = {"unreachable": False, "partial": False}
+            tx.execute(insert(schema.jobs), {**row, **fresh, **FRESH, "generation": 1})
 
 
 def _count(tx: Connection, found: OptimizationRows) -> None:
     """Numbers that were given to trials without values are free again: nothing is known of these."""
     mine = schema.jobs.c.optimization == found.row["id"]
+    mine &= schema.jobs.c.generation == found.row["generation"]
     highest = select(func.coalesce(func.max(schema.jobs.c.number), 0)).where(mine).scalar_subquery()
     its_own = schema.optimizations.c.id == found.row["id"]
     tx.execute(update(schema.optimizations).where(its_own).values(numbers=highest))
