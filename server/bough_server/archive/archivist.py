@@ -257,8 +257,8 @@ def _note(tx: Connection, records: Mapping[str, RecordData]) -> None:
 def _states(repository: Path, model: str) -> dict[str, State]:
     """Return what the chains in a repository hold, as far as their newest commits say."""
     refs = (chronicle.optimization_ref(""), chronicle.model_ref(model))
-    found = {ref: message for prefix in refs for ref, message in commits.tips(repository, prefix).items()}
-    return {ref: State(mark) for ref, message in found.items() if (mark := chronicle.mark_of(message))}
+    found = commits.tips(repository, *refs)
+    return {ref: State(mark) for ref, tip in found.items() if (mark := chronicle.mark_of(tip.message))}
 
 
 def _of_models(tx: Connection, changed: set[str] | None) -> dict[str, list[str]]:

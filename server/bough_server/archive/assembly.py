@@ -198,6 +198,8 @@ def _message(job: Row) -> str:
     if job["optimization"] is not None:
         what = f"trial {job['number']} of {job['optimization']}"
     lines = [f"{what}: {job['state']} ({job['end_reason']})", ""]
+    if job["attempt"] > 1:
+        lines += [f"attempt {job['attempt']}"]
     if job["kpi"] is not None:
         lines.append(f"kpi {records.number_text(job['kpi'])}")
     lines += [f"{path} {_shown(value)}" for path, value in (job["values"] or {}).items()]

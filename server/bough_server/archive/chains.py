@@ -38,6 +38,7 @@ class OptimizationRows:
         history: Rows of its history, in order.
         definition: The bough.yml as JSON, None if it was not known.
         others: Rows of the other tables that belong to it.
+        again: Ids of trials that were to run once more: what their records say is over.
     """
 
     ref: str
@@ -47,6 +48,7 @@ class OptimizationRows:
     history: list[dict[str, Any]] = field(default_factory=list)
     definition: Json | None = None
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    again: frozenset[str] = frozenset()
 
 
 def model_rows(record: Record) -> ModelRows:
@@ -98,6 +100,10 @@ def optimization_rows(record: Record) -> OptimizationRows:
         trial = row(schema.jobs, given, "trials")
         found.trials[trial["id"]] = trial
     found.history = [row(schema.history, {**line, **own}, "history") for line in _lines(record, "history")]
+    again = decoded(record.files.get("again.json", b"[]"), "again.json")
+    if not isinstance(again, list) or not all(isinstance(one, str) for one in again):
+        raise BadRecord("has an again.json that is no list of texts.")
+    found.again = frozenset(again)
     for table in chronicle.OTHERS:
         rows = lines_of(record, f"tables/{table.name}.jsonl")
         found.others[table] = [row(table, {**line, **own}, table.name) for line in rows]

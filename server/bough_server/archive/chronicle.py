@@ -7,6 +7,7 @@
     .bough/spaces.json        all versions  .bough/revisions/0001.json …
     .bough/definition.json
     .bough/waiting.json       trials that have no values yet     .bough/marks.jsonl  stars, tags and notes of jobs
+    .bough/again.json         ids of trials that run once more, whose records are of an earlier end
     .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as edits
     .bough/trials/0000.jsonl  a line per trial whose values are fixed: what its ask saw, and what it gave
     .bough/history/0000.jsonl a line per end, in the order that the optimizer was told
@@ -33,6 +34,7 @@ from bough_server.store import schema
 SEGMENT = 100
 MARK = "Bough-Mark: "
 Row = Mapping[str, Any]
+TERMINAL = ("DONE", "FAILED", "ABORTED")
 
 # Of a trial, what changes after its values are fixed; how it ended is in its record.
 _LATER = frozenset(
@@ -81,6 +83,8 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
         "spaces.json": json_file([_but_optimization(one) for one in spaces]),
         "waiting.json": json_file(_trials(tx, optimization_id, schema.jobs.c["values"].is_(None))),
     }
+    again = schema.jobs.c.state.not_in(TERMINAL) & (schema.jobs.c.retries > 0)
+    files["again.json"] = json_file([one["id"] for one in _trials(tx, optimization_id, again)])
     for table in OTHERS:
         if rows := _rows(tx, table, optimization_id, *table.primary_key):
             files[f"tables/{table.name}.jsonl"] = json_lines(_but_optimization(one) for one in map(_public, rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bough import _git
@@ -21,25 +21,33 @@ LAZY_REFS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsync", "GIT_CON
 WITHOUT_CODE = "\n\nThe commit of the code was not in the coordinator's repository: this record has no parent."
 
 
+@dataclass(frozen=True)
+class Tip:
+    """The commit of a ref: its date, seconds since the epoch, and its message."""
+
+    date: int
+    message: str
+
+
 def write(repository: Path, records: Sequence[RecordData]) -> None:
     """Write these records, in their order.
 
-    One whose ref is there with the same date is that record, and left as it is; with another date (a job that was run
-    again) the new record has the old one as its second parent. A record whose parent is missing is written without
+    One whose ref is there with the same date and message is that record, and left as it is; with others (a job that was
+    run again) the new record has the old one as its second parent. A record whose parent is missing is written without
     one, and its message says so. One that keeps files (`RecordData.keeps`) goes on top of what its ref holds.
 
     Raises:
         GitFailed: git refused, was killed, or the disk is full. Nothing was written.
     """
-    existing = dates(repository, [record.ref for record in records])
-    jobs = [record for record in records if not record.keeps and existing.get(record.ref) != int(record.ended_at)]
+    existing = tips(repository, *(record.ref for record in records))
+    jobs = [record for record in records if not record.keeps and not _is_same(record, existing.get(record.ref))]
     ready = {record.ref: record for record in _with_known_parents(repository, jobs)}
     fresh = [_placed(ready.get(one.ref, one), existing) for one in records if one.keeps or one.ref in ready]
     if fresh:
         _import(repository, fresh)
 
 
-def _placed(record: RecordData, existing: Mapping[str, int]) -> RecordData:
+def _placed(record: RecordData, existing: Mapping[str, Tip]) -> RecordData:
     tip = f"{record.ref}^0" if record.ref in existing else None
     return replace(record, parent=tip) if record.keeps else replace(record, also=tip)
 
@@ -59,12 +67,12 @@ def is_refusal(error: GitFailed) -> bool:
     return (error.returncode or -1) > 0 and not any(text in error.stderr for text in cannot_write)
 
 
-def tips(repository: Path, prefix: str) -> dict[str, str]:
-    """Return the message of the commit of each ref below ``prefix``."""
-    format = "%(refname)%00%(contents)%00%00"
-    out = _git.run(["for-each-ref", f"--format={format}", "--", prefix], git_dir=str(repository))
-    found = (entry.lstrip("\n").split("\0", 1) for entry in out.decode("utf-8", "replace").split("\0\0"))
-    return {entry[0]: entry[1] for entry in found if len(entry) == 2}
+def tips(repository: Path, *prefixes: str) -> dict[str, Tip]:
+    """Return date and message of the commit of each of these refs, and of those below them, that exists."""
+    format = "%(refname)%00%(committerdate:unix)%00%(contents)%00%00"
+    out = _git.run(["for-each-ref", f"--format={format}", "--", *prefixes], git_dir=str(repository))
+    found = (entry.lstrip("\n").split("\0", 2) for entry in out.decode("utf-8", "replace").split("\0\0"))
+    return {entry[0]: Tip(int(entry[1] or 0), entry[2]) for entry in found if len(entry) == 3}
 
 
 def delete(repository: Path, optimization_id: str) -> int:
@@ -81,13 +89,9 @@ def delete(repository: Path, optimization_id: str) -> int:
     return len(refs)
 
 
-def dates(repository: Path, refs: Iterable[str]) -> dict[str, int]:
-    """Return the committer date, seconds since the epoch, of each of these refs that exists."""
-    wanted = list(refs)
-    format = "%(refname) %(committerdate:unix)"
-    out = _git.run(["for-each-ref", f"--format={format}", "--", *wanted], git_dir=str(repository))
-    found = (line.split() for line in out.decode().splitlines())
-    return {name: int(date) for name, date in found}
+def _is_same(record: RecordData, tip: Tip | None) -> bool:
+    said = record.message.encode("utf-8", "replace").decode().rstrip()
+    return tip is not None and tip.date == int(record.ended_at) and tip.message.startswith(said)
 
 
 def _import(repository: Path, records: Sequence[RecordData]) -> None:
@@ -148,4 +152,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "delete", "is_refusal", "tips", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "Tip", "delete", "is_refusal", "tips", "write"]

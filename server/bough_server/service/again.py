@@ -20,7 +20,7 @@ from bough_server.store.schema import attempts, jobs, optimizations
 
 LOST = ("lost", "supervisor_lost", "host_reboot", "journal")  # reasons that are no fault of the script
 _GONE = "given_up"  # state of an attempt that was lost, and must not come back
-_FRESH: Mapping[str, Any] = {
+ONCE_MORE: Mapping[str, Any] = {  # of the row of a job that had ended
     **dict.fromkeys(("end_reason", "message", "ended_at", "started_at", "duration_s", "exit_code", "status", "record")),
     **dict.fromkeys(("kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "epochs_total", "desired_cause")),
     "desired": "run", "failures": 0, "lost": 0, "partial": False, "unreachable": False,
@@ -110,15 +110,20 @@ def check_ended(job: Mapping[str, Any]) -> None:
 def once_more(tx: Connection, job: Mapping[str, Any], now: float, changes: Changes, code: Mapping[str, Any]) -> None:
     """Queue a job that ended again; its attempts stay, and an agent that still holds the last one is told to end it."""
     newest = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
-    said = f"{job['state']} ({job['end_reason']}): {job['message']}" if job["message"] else None
+    said = what_was_said(job)
     tx.execute(update(attempts).where(newest, attempts.c.state == ends.LOST).values(state=_GONE))
     if said is not None:
         tx.execute(update(attempts).where(newest).values(message=said))
-    values = {**_FRESH, **code, "retries": job["retries"] + 1, "queued_at": now}
+    values = {**ONCE_MORE, **code, "retries": job["retries"] + 1, "queued_at": now}
     if job["values"] is None:
         return  # it was aborted before it had any
     states.move_job(tx, job["id"], "retry", of_attempt=job["attempt"], **values)
     changes.of_job(job)
+
+
+def what_was_said(job: Mapping[str, Any]) -> str | None:
+    """Return how a job had ended, as its attempt says it from then on; None if there was no message."""
+    return f"{job['state']} ({job['end_reason']}): {job['message']}" if job["message"] else None
 
 
 def go_on(tx: Connection, row: Mapping[str, Any], now: float) -> None:

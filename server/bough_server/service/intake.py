@@ -159,10 +159,13 @@ def _add_agents(tx: Connection, some: Sequence[JobRows]) -> None:
     """Agents are known by what their machines were when the job ran; the key they came with is not in git."""
     found: dict[str, dict[str, Any]] = {}
     for one in some:
-        at = one.job["ended_at"]
+        times: dict[str, list[float]] = {}
+        for attempt in one.attempts:
+            times.setdefault(attempt["agent"], []).extend((attempt["claimed_at"], attempt["ended_at"] or 0.0))
         for agent in one.agents:
-            first = found.get(agent["id"], {}).get("registered_at", at)
-            found[agent["id"]] = {**agent, "registered_at": min(first, at), "seen_at": at}
+            known, at = found.get(agent["id"], {}), times.get(agent["id"], [0.0])
+            first, last = known.get("registered_at", at[0]), known.get("seen_at", 0.0)
+            found[agent["id"]] = {**agent, "registered_at": min(first, at[0]), "seen_at": max(last, *at)}
     upsert(tx, schema.agents, list(found.values()))
 
 
@@ -201,7 +204,7 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
             continue
         number = trial["number"]
         end = ends.get(trial["id"])
-        if end is not None or trial["id"] in refused:
+        if trial["id"] not in found.again and (end is not None or trial["id"] in refused):
             why = refused.get(trial["id"], "it has no record")
             only = f"trial {number} of optimization {optimization_id} is known by its values and KPI only: {why}."
             said += [] if trial["reused_from"] is not None else [only]

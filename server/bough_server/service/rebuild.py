@@ -6,7 +6,7 @@ so far. Trials that ran when the clone was made are queued again with the same v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -24,6 +24,8 @@ from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
 from bough_server.archive.repositories import Repositories, split_model
 from bough_server.config import Config
 from bough_server.service import intake
+from bough_server.service.again import ONCE_MORE, what_was_said
+from bough_server.service.states import QUEUED
 from bough_server.store.database import Database
 
 BATCH = 500
@@ -136,7 +138,7 @@ class _Rebuild:
             reader = Reader(source)
             models = self._read_model(reader)
             chains = self._read_optimizations(reader)
-            self._read_jobs(reader, {chain.row["id"] for chain in chains})
+            self._read_jobs(reader, {chain.row["id"]: chain for chain in chains})
         for chain in chains:
             add = partial(intake.add_history, found=chain, refused=self._refused)
             self._found.problems += self._store.write_sync(add)
@@ -169,17 +171,19 @@ class _Rebuild:
         self._found.optimizations += len(chains)
         return chains
 
-    def _read_jobs(self, reader: Reader, optimizations: set[str]) -> None:
+    def _read_jobs(self, reader: Reader, chains: Mapping[str, OptimizationRows]) -> None:
         refs = objects.refs(self._repository, JOB_REFS)
         records, done = reader.read(refs), 0
         while some := list(islice(records, BATCH)):
-            good = list(self._checked(some, reader, optimizations))
+            good = list(self._checked(some, reader, chains))
             self._store.write_sync(partial(intake.add_jobs, some=good))
             self._found.jobs += len(good)
             done += len(some)
             self._progress(f"reading records of {self._model}", done, len(refs))
 
-    def _checked(self, some: Iterable[Record], reader: Reader, optimizations: set[str]) -> Iterator[JobRows]:
+    def _checked(
+        self, some: Iterable[Record], reader: Reader, chains: Mapping[str, OptimizationRows]
+    ) -> Iterator[JobRows]:
         for record in some:
             try:
                 found = job_rows(record)
@@ -187,13 +191,24 @@ class _Rebuild:
                     continue
                 intake.check_code(record, found, reader)
                 intake.check_kpi(found)
-                if found.job["optimization"] is not None and found.job["optimization"] not in optimizations:
+                chain = chains.get(found.job["optimization"] or "")
+                if found.job["optimization"] is not None and chain is None:
                     raise BadRecord(f"is of optimization {found.job['optimization']}, which is not here.")
             except BadRecord as error:
                 self._refused[record.ref.rpartition("-")[2]] = f"its record {record.ref} {error}".rstrip(".")
                 self._complain(record, error)
                 continue
+            if chain is not None and found.job["id"] in chain.again:
+                _let_run_again(found)
             yield found
 
     def _complain(self, record: Record, error: BadRecord) -> None:
         self._found.problems.append(f"{record.ref} {error} It is left out.")
+
+
+def _let_run_again(found: JobRows) -> None:
+    """Its record is of an end that its user did not leave it at."""
+    job = found.job
+    if found.attempts and (said := what_was_said(job)) is not None:
+        found.attempts[-1]["message"] = said
+    job |= {**ONCE_MORE, "state": QUEUED, "queued_at": job["ended_at"], "retries": job["retries"] + 1}

@@ -260,3 +260,41 @@ def test_trials_that_ran_when_the_store_was_lost_start_again_with_the_same_value
             await second.stop()
 
     asyncio.run(story())
+
+
+def test_a_trial_that_was_to_run_once_more_when_the_store_was_lost_does_so(stage: Stage, tmp_path: Path) -> None:
+    async def story() -> None:
+        stage.coordinator = first = await started(stage.home, stage.clock, stage.optimizer)
+        made = await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent()
+        claim = await one(agent)
+        await agent.deliver(claim, told(claim["values"]), b"Traceback\n", exit_code=1)
+        await archived(first, tmp_path / "early.git")  # its record is written
+        await first.life.retry(ADMIN, made, {"failed": True})
+        await archived(first, tmp_path / "mirror.git")
+        before = await first.jobs.one(claim["job_id"])
+        await first.stop()
+
+        found = await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "anew")
+
+        assert (found.jobs, found.problems) == (1, [])
+        second = await started(tmp_path / "anew", stage.clock, OptimizerProcess())
+        try:
+            shown = await second.jobs.one(claim["job_id"])
+            assert (shown["state"], shown["kpi"], shown["record"]) == ("QUEUED", None, None)
+            assert shown["history"] == before["history"]
+            other = await Agent(second, "ben").connect()
+            again = await one(other)
+            assert (again["job_id"], again["attempt"], again["values"]) == (claim["job_id"], 2, claim["values"])
+            await other.deliver(again, told(again["values"]))
+            assert (await second.jobs.one(claim["job_id"]))["state"] == "DONE"
+            await Archivist(second.store, second.ground.repositories).flush()
+            ref = (await second.jobs.one(claim["job_id"]))["record"]
+            place = str(second.ground.repositories.path("me/digits"))
+            parents = _git.run(["log", "-1", "--format=%P", ref], git_dir=place).decode().split()
+            assert parents[0] == claim["commit"]
+            assert len(parents) == 2
+        finally:
+            await second.stop()
+
+    asyncio.run(story())
