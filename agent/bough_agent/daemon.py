@@ -292,7 +292,7 @@ class _Daemon:
 
     def _launch(self, key: Key) -> None:
         folder = self._home.attempt(*key)
-        self._shipments[key] = Shipment(folder, key)
+        self._shipments[key] = Shipment(folder, key, self._mind.held[key].claim.limits)
         try:
             self._spawner.launch(str(folder))
         except SpawnerGone as error:
@@ -302,7 +302,7 @@ class _Daemon:
     def _adopt(self) -> None:
         for claim in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
-            self._shipments[claim.key] = Shipment(folder, claim.key)
+            self._shipments[claim.key] = Shipment(folder, claim.key, claim.limits)
             self._step(brain.Adopted(claim))
             self._orphans[claim.key] = float("-inf")
         self._look(time.monotonic())

@@ -28,7 +28,7 @@ from typing import Any
 
 from bough import _layout as layout
 from bough.errors import Conflict, UsageError
-from bough_agent import closing, ladder, leader, processes
+from bough_agent import closing, ladder, leader, output, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
 
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
@@ -54,6 +54,10 @@ class Spec:
     max_time_s: float | None
     times: Times
     log_limit: int | None
+    output: tuple[str, ...]
+    limits: dict[str, int]
+    max_epochs: float | None
+    kpi_channel: str | None
 
     @classmethod
     def read(cls, folder: str) -> Spec:
@@ -76,6 +80,10 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
+                output=tuple(row.get("output") or ()),
+                limits={**layout.LIMITS, **(row.get("limits") or {})},
+                max_epochs=row.get("max_epochs"),
+                kpi_channel=(row.get("kpi") or {}).get("channel"),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"{path} cannot be used as the spec of an attempt ({type(error).__name__}: {error})."
@@ -184,7 +192,9 @@ class _Supervision:
             why = f"the attempt's folder {self.folder} cannot be written ({error.strerror})."
             self.error = f"{why} Free some space there, or check who owns it."
         else:
+            output.speak_into(log)
             self._supervise(log)
+            output.hand_in(self.folder, self.spec.cwd, self.spec.output, self.spec.limits)
             os.close(log)
         self._close()
 

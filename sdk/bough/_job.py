@@ -11,6 +11,7 @@ from bough._channel import Channel, LossChannel, checked_name, definition, trace
 from bough._journal import Journal, rank, say
 from bough._limits import Control, EpochLimit
 from bough._standalone import Standalone, read_job
+from bough._surface import Surface
 from bough._values import Absent, Values
 from bough.errors import UsageError
 
@@ -73,7 +74,7 @@ def _restore_interrupt() -> None:
         say("SIGINT was ignored when this script started (a shell does that with &); it is heard again.")
 
 
-class Job:
+class Job(Surface):
     """One run of a model script. Made by `bough.start_job`.
 
     Attributes:
@@ -102,7 +103,8 @@ class Job:
         self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
         self._wanted_kpi = _text_or_none(_mapping(facts.get("kpi")).get("channel"))
         self._control = Control(attempt_dir)
-        self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        Surface.__init__(self, attempt_dir, journal, _mapping(facts.get("limits")))
         self._journal.begin()
 
     # -- values -----------------------------------------------------------------------------------------------
