@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "surface_1"
-down_revision = "0001"
+down_revision = "page_1"
 branch_labels = None
 depends_on = None
 
