@@ -76,6 +76,7 @@ class Reply:
     incomplete: frozenset[Key] = frozenset()
     fenced: frozenset[Key] = frozenset()
     desired: Mapping[Key, tuple[str, str | None]] = field(default_factory=dict)
+    actions: Mapping[Key, list[Json]] = field(default_factory=dict)
     granted: tuple[Claim, ...] = ()
     refused: tuple[tuple[Key, str], ...] = ()
     bell: int = 0
@@ -103,6 +104,7 @@ def read_reply(body: Json) -> Reply:
             desired={
                 (str(j), int(a)): (str(d), None if c is None else str(c)) for j, a, d, c in body.get("desired", [])
             },
+            actions={(str(j), int(a)): [dict(call) for call in calls] for j, a, calls in body.get("actions", [])},
             granted=granted,
             refused=refused,
             bell=int(body.get("bell", 0)),

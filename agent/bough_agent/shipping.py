@@ -1,4 +1,5 @@
-"""Journals and logs, and after them the contents of files, on their way to the coordinator: what is sent is what lies beyond the acknowledged offset.
+"""Journals and logs, and after them the contents of files, on their way to the coordinator: what is sent is what lies
+beyond the acknowledged offset.
 
 Nothing is remembered on disk: the coordinator says what it has, and sending again is harmless. The files belong to the
 trial, so they are opened without following links or waiting, and looked at before they are read. A file that was cut,

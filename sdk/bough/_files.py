@@ -70,13 +70,17 @@ class Files:
         return self._hand_in_folder(source, called, title)
 
     def put(self, data: bytes, name: str, title: str | None = None) -> str | None:
-        """Hand in bytes as a file called `name`; return that name, or None where it was not possible."""
+        """Hand in bytes as a file called `name`; return that name, or None where it was not possible.
+
+        ``{sha}`` in the name stands for the first 8 digits of the checksum.
+        """
         try:
             self._check(name)
             content = self._keep(len(data), iter((data,)))
         except NotTaken as reason:
             self._refuse(name, str(reason))
             return None
+        name = name.replace("{sha}", content[:8])
         self._report(name, content, title)
         return name
 
@@ -225,7 +229,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _remove(path: str) -> None:
-    try:
+    try:  # noqa: SIM105  (importing contextlib costs more than this says)
         os.unlink(path)
     except OSError:  # it was never made, or its folder is gone
         pass

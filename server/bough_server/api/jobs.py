@@ -94,6 +94,20 @@ async def file(found: TheCoordinator, key: Reading, job_id: str, path: str, atte
     return FileResponse(place, media_type="application/octet-stream", filename=name, headers=headers)
 
 
+@router.get("/{job_id}/actions")
+async def actions(found: TheCoordinator, key: Reading, job_id: str) -> Response:
+    """Return the actions that the job registered, and every call with its answer."""
+    return json_reply(await found.jobs.actions(job_id))
+
+
+@router.post("/{job_id}/actions/{name:path}", status_code=201, openapi_extra=body_of())
+async def call(request: Request, found: TheCoordinator, key: Changing, job_id: str, name: str) -> Response:
+    """Ask the running job to run one of its actions; the answer comes with the list of calls."""
+    body = await read_json(request)
+    known = await changeable_job(found, key, job_id)
+    return json_reply(await found.jobs.call(key, known, name, body.get("args", {})), 201)
+
+
 @router.post("/{job_id}/stop", openapi_extra=body_of())
 async def stop(request: Request, found: TheCoordinator, key: Changing, job_id: str) -> Response:
     """Stop a job; with ``{"now": true}`` without asking its script first."""

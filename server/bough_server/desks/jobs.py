@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from bough.errors import NotFound
 from bough_server.desks.ground import Ground, mapping
-from bough_server.service import definitions, files, idempotency, jobs, views
+from bough_server.service import actions, definitions, documents, files, idempotency, jobs, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
@@ -111,6 +111,26 @@ class Jobs:
             why = row["reason"] or {files.COMING: "it is still on its way."}.get(row["state"], "it never came.")
             raise NotFound(f"the content of {path} is not here: {why}", "")
         return ContentStore(self._ground.config.contents).path(row["sha256"])
+
+    async def actions(self, job_id: str) -> dict[str, Any]:
+        """Return what a job lets people call, and the calls so far: `GET /jobs/{id}/actions`."""
+
+        def found(tx: Connection) -> dict[str, Any]:
+            row = reads.job(tx, job_id)
+            known = documents.rows(tx, row["id"], row["attempt"], "action")
+            registered = [{"name": one["name"], **(one["value"] or {})} for one in known]
+            return {"actions": registered, "calls": actions.rows(tx, row)}
+
+        return views.plain(await self._ground.store.read(found))  # type: ignore[no-any-return]
+
+    async def call(self, key: Key, job_id: str, name: str, args: Any) -> dict[str, Any]:
+        """Ask a running job to run an action: `POST /jobs/{id}/actions/{name}`."""
+        changes, at, new_id = Changes(), self._ground.clock.now(), self._ground.new_id
+        made = await self._ground.store.write(
+            lambda tx: actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
+        )
+        await self._ground.commit(changes)
+        return next(one for one in (await self.actions(job_id))["calls"] if one["id"] == made)
 
     async def stop(self, job_id: str, now: bool = False) -> dict[str, Any]:
         """End a job politely, or by force."""

@@ -7,7 +7,7 @@
     step               "" or a progress's name    {label, step, steps, speed, speed_label, eta_s, started, stopped}
     image              <x>/<its id>               {x, id, label, pos, file}: an insight; file is the name of a file
     confusion_matrix   <x>/<layer>                {x, layer, rows: [[…]]} or {x, layer, file}
-    embedding          <x>/<its id>               {x, id, dimensions, count, tensor, metadata, image, image_shape}: files
+    embedding          <x>/<its id>               {x, id, dimensions, count, tensor, metadata, image, …}: files
     graph              ""                         any JSON, or {file}
     section            <seconds since the start>  {title, seconds}
     action             its name                   {label, description, args: [{name, type, default, required}]}
@@ -78,7 +78,7 @@ def _answer(tx: Connection, job: str, attempt: int, call: str, line: Sequence[An
 
 
 def rows(tx: Connection, job: str, attempt: int, kind: str | None = None) -> list[dict[str, Any]]:
-    """Return (kind, name, value, at) of an attempt's documents, all or those of one kind, in the order of their time."""
+    """Return (kind, name, value, at) of an attempt's documents, all or those of one kind, by their time."""
     mine = (documents.c.job == job) & (documents.c.attempt == attempt)
     if kind is not None:
         mine &= documents.c.kind == kind

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bough import _layout
+from bough_server.service import files, states
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import files, states
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED

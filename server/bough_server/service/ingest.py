@@ -229,7 +229,7 @@ def _channel_row(part: Part, name: str, spec: Mapping[str, Any]) -> dict[str, An
         "job": part.job,
         "attempt": part.attempt,
         "name": name,
-        "type": "text" if spec.get("type") == "text" else "number",
+        "type": kind if (kind := spec.get("type")) in ("text", "image") else "number",
         "traces": traces,
         "main": bool(spec.get("main")),
         "kpi": bool(spec.get("kpi")),
@@ -273,7 +273,7 @@ def _store_points(
     channel = known.get(name) or _undeclared(tx, part, known, name, lines[0][5])
     if channel is None:
         return len(lines)
-    chunk = _chunk_of(lines, len(channel["traces"]), channel["type"] == "text")
+    chunk = _chunk_of(lines, len(channel["traces"]), channel["type"] != "number")
     n = len(chunk.seq)
     if n == 0:
         return len(lines)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, files, states
+from bough_server.service import actions, ends, files, states
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
@@ -136,6 +136,7 @@ class Message:
             if mine[job_id, attempt]["job_state"] == DRAINING or (job_id, attempt) in self._exited():
                 ends.settle(tx, job_id, self.now, changes)
         reply, accepted = self._standing(tx)
+        reply["actions"] = actions.waiting(tx, accepted)
         granted = self.grant(tx, changes)
         drain = "drain" if self.agent["drain"] else "run"
         reply |= {"acked": acked, "granted": granted.claims, "agent": drain}

@@ -114,7 +114,7 @@ def whole_job(tx: Connection, row: Row) -> dict[str, Any]:
 
 
 def _journal(tx: Connection, job: Row) -> dict[str, int]:
-    """Return how many processes reported, and how many lines of theirs could not be read or were lost on a full disk."""
+    """Return how many processes reported, and how many lines could not be read or were lost on a full disk."""
     journals = [row for row in reads.rows_of_attempt(tx, streams, job["id"], job["attempt"]) if row["stream"] != "log"]
     counted = {name: sum(row[name] for row in journals) for name in ("bad_lines", "lost_lines")}
     return {"writers": len(journals), **counted}

@@ -1,4 +1,4 @@
-"""Files that jobs hand in, at the coordinator: every content once, whole, and no job ends without what its agent holds."""
+"""Files that jobs hand in, at the coordinator: every content once, whole, and no job ends without them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.integration.server import driver
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import happened, journal
 
 from bough.errors import NotFound
 from bough_server.config import Config
-from tests.integration.server import driver
 
 Play = Callable[..., None]
 
@@ -184,9 +184,7 @@ def test_what_was_begun_and_not_finished_is_removed_with_its_job(play: Play) -> 
     play(story)
 
 
-def test_a_full_disk_at_the_coordinator_is_said_and_loses_nothing(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_at_the_coordinator_is_said_and_loses_nothing(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is refused as a whole, and comes again."""
     from bough.errors import Unavailable
     from bough_server.store.contents import ContentStore
