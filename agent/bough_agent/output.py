@@ -18,8 +18,8 @@ PREFIX = "output"  # of the journal that names these files
 
 
 def speak_into(log: int) -> None:
-    """Let what bough says in this process, the supervisor, be part of the trial's log."""
-    sys.stderr = os.fdopen(os.dup(log), "w", encoding="utf-8", errors="replace", buffering=1)
+    """Let what bough says and prints in this process, the supervisor, be part of the trial's log."""
+    sys.stdout = sys.stderr = os.fdopen(os.dup(log), "w", encoding="utf-8", errors="replace", buffering=1)
 
 
 def hand_in(folder: str, cwd: str, patterns: Sequence[str], limits: Mapping[str, int]) -> int:

@@ -31,7 +31,7 @@ def complain(subject: str, error: BaseException, outcome: str = "That report is 
     count = _counts[subject] = _counts.get(subject, 0) + 1
     if count <= MOST:
         text = str(error) if isinstance(error, UsageError) else type(error).__name__ + ": " + str(error)
-        say(text[:2000].replace("\n", " ") + " " + outcome)
+        say(text[:2000].replace("\n", " ").replace("\r", " ") + " " + outcome)
     if count == MOST:
         say("more of that about " + subject[:200] + " is not said again.")
 

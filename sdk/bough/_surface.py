@@ -180,6 +180,8 @@ class Surface:
         """Keep a picture of an image channel and return the name of its file."""
         from bough._images import encoded
 
+        if self._base and isinstance(image, str):
+            image = self._base.rstrip("/") + "/" + image
         data, ending = encoded(image)
         at = _numbers.number(x, "x of channel " + channel).strip('"')
         path = self._files.put(data, "images/" + file_name(channel) + "/" + at + "-{sha}." + ending)
