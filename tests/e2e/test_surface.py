@@ -132,7 +132,10 @@ def test_people_call_actions_of_a_running_job_and_read_the_answers(lab: Lab) -> 
     assert (rate["label"], rate["description"]) == ("Rate", "Changes the rate.")
     assert rate["args"][0] == {"name": "factor", "type": "float", "default": 1.0, "required": False}
     with_key = {"Authorization": f"Bearer {lab.machine.key('admin')}"}
-    post = lambda name, body: lab.session.post(f"{lab.url}/api/v1/{path}/{name}", json=body, headers=with_key)  # noqa: E731
+
+    def post(name: str, body: dict[str, Any]) -> Any:
+        return lab.session.post(f"{lab.url}/api/v1/{path}/{name}", json=body, headers=with_key)
+
     assert post("nothing", {}).json()["detail"] == f"job {trial['id']} has no action nothing."
     assert post("rate", {"args": [1]}).json()["error"] == "usage"
     calls = [

@@ -251,3 +251,18 @@ def test_a_program_that_prints_fast_is_not_slowed_and_its_reports_arrive(spawner
     run(spawner, attempt)
 
     assert [line[2] for line in told(attempt, "p")] == list(range(200))
+
+
+def test_a_job_that_reports_without_end_is_stopped_with_a_clear_line(spawner: Spawner, prepare: Prepare) -> None:
+    """Journals have a limit of their own: a disk is finite."""
+    line = '["p",1,1.0,"a",1,0.5]'
+    forever = f"while :; do echo '{line}' >> $BOUGH_ATTEMPT_DIR/journal/7-00000000.jsonl; sleep 0.002; done"
+    attempt = prepare([SH, "-c", forever], limits={"journal_bytes": 2000})
+
+    document = run(spawner, attempt)
+
+    assert document["cause"] == "journal"
+    assert document["error"] == (
+        "it was stopped: its journals have more than 2000 bytes. Report less often: each point is a line."
+    )
+    assert f"bough: {document['error']}" in attempt.log()
