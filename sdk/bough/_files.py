@@ -160,9 +160,9 @@ class Files:
         self._check_size(expected)
         count, total = self._kept()
         if count >= self._limits["files"]:
-            raise NotTaken("it would be more than the " + str(self._limits["files"]) + " files of a job")
+            raise NotTaken("the job has handed in as many files as it may (" + str(self._limits["files"]) + ")")
         if total + expected > self._limits["files_bytes"]:
-            raise NotTaken("it would be more than the " + str(self._limits["files_bytes"]) + " bytes of all its files")
+            raise NotTaken("the job may hand in " + str(self._limits["files_bytes"]) + " bytes in all")
         self._count += 1
         temporary = os.path.join(self._folder, ".new-" + str(os.getpid()) + "-" + str(id(self)) + str(self._count))
         digest, size = sha256(), 0
