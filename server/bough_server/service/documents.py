@@ -104,7 +104,9 @@ def steps(tx: Connection, jobs: Sequence[tuple[str, int]]) -> dict[str, dict[str
     newest = dict(jobs)
     mine = documents.c.job.in_(list(newest)) & (documents.c.kind == "step")
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in tx.execute(select(documents.c.job, documents.c.attempt, documents.c.name, documents.c.value).where(mine)):
+    for row in tx.execute(
+        select(documents.c.job, documents.c.attempt, documents.c.name, documents.c.value).where(mine)
+    ):
         if newest[row.job] == row.attempt:
             found[row.job][row.name] = row.value
     return found

@@ -82,7 +82,7 @@ def jobs_view(tx: Connection, rows: Sequence[Row]) -> list[dict[str, Any]]:
     names = _agent_names(tx)
     steps = documents.steps(tx, [(row["id"], row["attempt"]) for row in rows if row["state"] in WITH_AGENT])
     last = reads.last_values(tx, [(row["id"], row["attempt"]) for row in rows])
-    return [_job(row, names, last.get(row["id"], {})) for row in rows]
+    return [_job(row, names, last.get(row["id"], {})) | {"steps": plain(steps.get(row["id"], {}))} for row in rows]
 
 
 def job_view(tx: Connection, row: Row) -> dict[str, Any]:
