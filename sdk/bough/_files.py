@@ -137,7 +137,7 @@ class Files:
                 if not stat.S_ISREG(before.st_mode):
                     raise NotTaken("it is no ordinary file")
                 self._check_size(before.st_size)
-                content = self._keep(before.st_size, _chunks(handle))
+                content = self._keep(before.st_size, _chunks(handle, before.st_size))
                 after = os.fstat(handle)
             finally:
                 os.close(handle)
@@ -217,11 +217,13 @@ def shown(path: str) -> str:
     return path if path.isprintable() and len(path) <= 200 else repr(path)[:200]
 
 
-def _chunks(handle: int) -> object:
-    while True:
-        chunk = os.read(handle, CHUNK)
+def _chunks(handle: int, size: int) -> object:
+    """Yield what a file held when it was looked at: one that grows faster than it is read has no end."""
+    while size > 0:
+        chunk = os.read(handle, min(CHUNK, size))
         if not chunk:
             return
+        size -= len(chunk)
         yield chunk
 
 
