@@ -133,12 +133,17 @@ class Jobs:
 
         return views.plain(await self._ground.store.read(found))  # type: ignore[no-any-return]
 
-    async def call(self, key: Key, job_id: str, name: str, args: Any) -> dict[str, Any]:
+    async def call(
+        self, key: Key, job_id: str, name: str, args: Any, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         """Ask a running job to run an action: `POST /jobs/{id}/actions/{name}`."""
         changes, at, new_id = Changes(), self._ground.clock.now(), self._ground.new_id
-        made = await self._ground.store.write(
-            lambda tx: actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
-        )
+        asked = {"job": job_id, "action": name, "args": args}
+
+        def make(tx: Connection) -> str:
+            return actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
+
+        made = await self._ground.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, asked, at, make))
         await self._ground.commit(changes)
         return next(one for one in (await self.actions(job_id))["calls"] if one["id"] == made)
 
