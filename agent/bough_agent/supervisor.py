@@ -302,7 +302,7 @@ class _Supervision:
 
     def _watch(self, log: int) -> None:
         """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log."""
-        self.reports.look()
+        self.reports.look()  # first: what was printed before a stop counts, and may hold a cause of its own
         limit = self.spec.max_time_s
         if limit is not None and time.monotonic() - self.started >= limit:
             self._stop(layout.MAX_TIME, Want.STOP)
@@ -350,8 +350,6 @@ class _Supervision:
 
         The first cause stands; a later one can only hurry.
         """
-        if self.cause is None:
-            self.reports.look()  # what was printed before counts; it may hold a cause of its own
         if self.cause is None:
             self.cause = cause
             self.stopped_at = time.time()
