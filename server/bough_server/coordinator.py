@@ -91,6 +91,7 @@ class Coordinator:
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
+        self.background(self.agents.receiving.clean_for_ever)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))
         for optimization_id in await ground.store.read(_running):

@@ -31,7 +31,7 @@ class Agents:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._pruner = Pruner()
-        self._receiving = Receiving(ground)
+        self.receiving = Receiving(ground)
         self._dispatcher = Dispatcher(
             ground.fleet,
             ground.asks.prepared,
@@ -74,11 +74,11 @@ class Agents:
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
         message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
-        message.arrived = await self._receiving.receive(agent_id, message)
+        message.arrived = await self.receiving.receive(agent_id, message)
         outcome = await ground.store.write(message.handle)
         ground.fleet.renew(outcome.accepted, message.clock)
         await ground.commit(outcome.changes)
-        await self._receiving.forget(agent_id, outcome)
+        await self.receiving.forget(agent_id, outcome)
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
