@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bough._channel import Channel as JobChannel
     from bough._images import Image as JobImage
     from bough._job import Job
+    from bough._minimize import minimize
     from bough.errors import BoughError, UsageError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "context",
+    "minimize",
     "start_job",
 ]
 
@@ -67,6 +69,7 @@ _HOMES = {
     "JobChannel": ("bough._channel", "Channel"),
     "JobImage": ("bough._images", "Image"),
     "LossChannel": ("bough._channel", "LossChannel"),
+    "minimize": ("bough._minimize", "minimize"),
     "UsageError": ("bough.errors", "UsageError"),
 }
 
