@@ -150,7 +150,7 @@ class Job(Surface):
         main: bool = False,
         kpi: bool = False,
         kpiTrace: int = 0,
-        max_optimization: bool = True,
+        max_optimization: bool | None = None,
         type: str = Channel.NUMBER,
         xaxis: object = None,
         yaxis: object = None,
@@ -168,7 +168,7 @@ class Job(Surface):
             main: Show its last value as a column.
             kpi: The optimization looks at this channel. Only one may.
             kpiTrace: Which trace of it counts, from 0.
-            max_optimization: More is better; False: less is.
+            max_optimization: True: more is better; False: less is; None: as bough.yml says, else more is better.
             type: `Channel.NUMBER`, `Channel.TEXT` or `Channel.IMAGE`.
             xaxis: How charts show it, as are yaxis and layout; kept as given.
             yaxis: See xaxis.
@@ -187,7 +187,7 @@ class Job(Surface):
         return self._nearest(mended_name(name), traces, main, kpi, max_optimization, type)
 
     def _nearest(
-        self, name: str, traces: object, main: bool, kpi: bool, max_optimization: bool, type: str
+        self, name: str, traces: object, main: bool, kpi: bool, max_optimization: bool | None, type: str
     ) -> Channel:  # fmt: skip
         """Return the channel that is nearest to a wrong one."""
         if name in self._channels:

@@ -30,6 +30,7 @@ from bough_server.api import (
     events,
     export,
     jobs,
+    life,
     models,
     optimizations,
     page,
@@ -94,7 +95,7 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events):
+    for module in (access, optimizations, life, search, tables, models, jobs, records, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))
@@ -119,6 +120,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = coordinator.ground.repositories
         archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
+        coordinator.ground.delete_records = archivist.forget
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:

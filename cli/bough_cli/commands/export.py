@@ -20,14 +20,23 @@ from bough_cli.client import Client
 @click.option("--documents", "table", flag_value="documents", help="Every document: steps, insights, system facts, …")
 @click.option("--files", "table", flag_value="files", help="Every file that was handed in.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
+@click.option("--generation", type=click.IntRange(1), help="Of before a restart; default: what is searched now.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
 @options.connected
 def command(
-    client: Client, id_: str, kind: str, points: bool, table: str | None, all_attempts: bool, output: Path | None
+    client: Client,
+    id_: str,
+    kind: str,
+    points: bool,
+    table: str | None,
+    all_attempts: bool,
+    generation: int | None,
+    output: Path | None,
 ) -> None:
     """Every trial, or every point, as CSV or JSON lines."""
     path = f"/{_kind(client, id_)}/{id_}/export"
-    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts, table=table)
+    wanted = {"points": points, "table": table, "all_attempts": all_attempts, "generation": generation}
+    pieces = client.download(path, format=kind, **wanted)
     if output is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

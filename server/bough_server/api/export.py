@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import StreamingResponse
 
 from bough_server.api.parts import TheCoordinator
@@ -22,6 +22,7 @@ from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
+Generation = Annotated[int | None, Query(ge=1)]
 Format = Literal["csv", "jsonl"]
 Table = Literal["documents", "files"]
 
@@ -45,15 +46,16 @@ async def optimization(
     format: Format = "csv",
     points: bool = False,
     all_attempts: bool = False,
+    generation: Generation = None,
     table: Table | None = None,
 ) -> Response:
-    """Return every trial; or every point, document or file of every trial."""
+    """Return every trial, or every point, document or file; of the newest generation, or of another one."""
     known = (await found.optimizations.one(optimization_id))["id"]
     if table is not None:
-        columns_of, rows_of = found.exports.of_table(table, await found.exports.runs(known, all_attempts))
+        columns_of, rows_of = found.exports.of_table(table, await found.exports.runs(known, all_attempts, generation))
         return file_reply(f"{known}-{table}", format, columns_of, rows_of)
     make = found.exports.points if points else found.exports.trials
-    columns, rows = await make(known, all_attempts)
+    columns, rows = await make(known, all_attempts, generation)
     return file_reply(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
 
 

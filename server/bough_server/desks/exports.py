@@ -16,22 +16,26 @@ class Exports:
         self._ground = ground
 
     async def trials(
-        self, optimization_id: str, all_attempts: bool = False
+        self, optimization_id: str, all_attempts: bool = False, generation: int | None = None
     ) -> tuple[list[str], Iterator[dict[str, Any]]]:
         """Return the columns and rows of the table of all trials; the rows are read as they are taken."""
-        columns, rows = await self._ground.store.read(lambda tx: export.trial_table(tx, optimization_id, all_attempts))
+        columns, rows = await self._ground.store.read(
+            lambda tx: export.trial_table(tx, optimization_id, all_attempts, generation)
+        )
         return columns, iter(rows)
 
     async def points(
-        self, optimization_id: str, all_attempts: bool = False
+        self, optimization_id: str, all_attempts: bool = False, generation: int | None = None
     ) -> tuple[list[str], Iterator[dict[str, Any]]]:
         """Return the columns and rows of all points; the rows are read job by job as they are taken."""
-        found = await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts))
+        found = await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts, generation))
         return list(export.POINT_COLUMNS), export.point_rows_of(self._ground.store.read_sync, found)
 
-    async def runs(self, optimization_id: str, all_attempts: bool = False) -> list[tuple[str, int, int]]:
+    async def runs(
+        self, optimization_id: str, all_attempts: bool = False, generation: int | None = None
+    ) -> list[tuple[str, int, int]]:
         """Return (job, number, attempt) of everything that an export of an optimization holds."""
-        return await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts))
+        return await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts, generation))
 
     def of_table(self, table: str, runs: list[tuple[str, int, int]]) -> tuple[Sequence[str], Iterator[dict[str, Any]]]:
         """Return the columns and rows of the documents or files of these attempts."""

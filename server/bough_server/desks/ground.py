@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,12 +13,13 @@ from bough.errors import UsageError
 from bough_server.archive.repositories import Repositories
 from bough_server.broker import Broker
 from bough_server.config import Config
-from bough_server.service import optimizations
+from bough_server.service import duplicates, optimizations
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
+from bough_server.service.pruning import Pruner
 from bough_server.store import reads
 from bough_server.store.database import Database
 
@@ -42,6 +43,8 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
+        self.pruner = Pruner()
+        self.delete_records: Callable[[str, str], Awaitable[int]] | None = None  # of a model's optimization
         self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
         self.repositories: Repositories
@@ -57,7 +60,7 @@ class Ground:
         self.store = await asyncio.to_thread(Database.open, self.config.database)
         self.repositories = await asyncio.to_thread(Repositories, self.config.repositories)
         self.fleet.started_at = self.clock.monotonic()
-        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
+        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed, self._is_exhausted)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
 
     async def close(self) -> None:
@@ -107,6 +110,11 @@ class Ground:
         changes = Changes()
         text = f"the optimizer cannot go on: {reason} Then: bough optimization resume {optimization_id}."
         await self.store.write(lambda tx: optimizations.pause(tx, optimization_id, changes, release=False, reason=text))
+        await self.commit(changes)
+
+    async def _is_exhausted(self, row: Mapping[str, Any], size: int) -> None:
+        changes, now = Changes(), self.clock.now()
+        await self.store.write(lambda tx: duplicates.end_with_the_space(tx, row, size, now, changes))
         await self.commit(changes)
 
 
