@@ -114,6 +114,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> Ready:
     for name, content in (
         (_CLAIM, {**write_claim(claim), "gpus": list(gpus)}),
         (_layout.JOB, commands.job(claim, checkpoints)),
+        (_layout.PARAMETERS, dict(claim.values)),
         (_layout.SPEC, {**commands.spec(claim, argvs, cwd, env), "confinement": limits}),
     ):
         write_atomically(folder / name, json.dumps(content))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bough_agent import brain
+from bough_agent.actions import Calls
 from bough_agent.brain import Mind
 from bough_agent.gpus import Watch
 from bough_agent.messages import Json, Key
@@ -26,6 +27,7 @@ class Books:
         watch: Looks at the GPUs; None without GPUs.
         shipments: What each attempt reports, from its launch on.
         exits: How ended attempts ended, until the coordinator has all of them.
+        calls: Tells scripts which of their actions are called.
     """
 
     mind: Mind
@@ -36,3 +38,4 @@ class Books:
     watch: Watch | None = None
     shipments: dict[Key, Shipment] = field(default_factory=dict)
     exits: dict[Key, Json] = field(default_factory=dict)
+    calls: Calls | None = None

@@ -23,7 +23,8 @@ from bough_agent.config import AgentConfig
 from bough_agent.link import Backoff, Fault, Link, TooLarge
 from bough_agent.listeners import Bell, Line
 from bough_agent.messages import Json, Key, Reply
-from bough_agent.shipping import Part, collect
+from bough_agent.parts import Part
+from bough_agent.shipping import collect
 
 SHIP_S = 0.5  # what is not urgent waits at most so long
 BUDGET_BYTES = 3 << 20  # of parts in one sync; the whole may have 4 MiB
@@ -246,6 +247,8 @@ class Conversation:
         if sync.asked:
             self.claim_key, self._claimed = None, 0
         self.said_goodbye |= sync.quitting
+        if self._books.calls is not None:
+            self._books.calls.tell(reply.actions)
         self._books.step(brain.Replied(reply, sync.sent, now, sync.asked, sync.about))
         if self._apart:
             self._apart = self._apart[1:]

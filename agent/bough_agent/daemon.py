@@ -19,6 +19,7 @@ from typing import Any
 
 from bough import _layout
 from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
+from bough_agent.actions import Calls
 from bough_agent.books import Books
 from bough_agent.brain import Mind, Phase
 from bough_agent.config import AgentConfig
@@ -104,7 +105,8 @@ class _Daemon:
         )
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None
-        self._books = Books(mind, say, self._step, self._give_up, offered, self._watch)
+        self._calls = Calls(place)
+        self._books = Books(mind, say, self._step, self._give_up, offered, self._watch, calls=self._calls)
         self._boot_id = home.boot_id()
         identity = place.epoch(self._boot_id), self._boot_id
         self._talk = Conversation(config, key, identity, self._books, self._queue)
@@ -218,6 +220,7 @@ class _Daemon:
                 self._books.exits.pop(key, None)
                 self._orphans.pop(key, None)
                 self._wishes.pop(key, None)
+                self._calls.forget(key)
                 attempts.forget(self._home, key, keep)
             case brain.Say(text):
                 self._say(text)
@@ -256,7 +259,7 @@ class _Daemon:
 
     def _launch(self, key: Key) -> None:
         folder = self._home.attempt(*key)
-        self._books.shipments[key] = Shipment(folder, key)
+        self._books.shipments[key] = Shipment(folder, key, self._mind.held[key].claim.limits)
         try:
             self._spawner.launch(str(folder))
         except SpawnerGone as error:
@@ -266,7 +269,7 @@ class _Daemon:
     def _adopt(self) -> None:
         for claim, indexes in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
-            self._books.shipments[claim.key] = Shipment(folder, claim.key)
+            self._books.shipments[claim.key] = Shipment(folder, claim.key, claim.limits)
             self._step(brain.Adopted(claim, attempts.desired_of(folder), indexes))
             self._orphans[claim.key] = float("-inf")
         self._look(time.monotonic())

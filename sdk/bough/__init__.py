@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
 if TYPE_CHECKING:
     from bough._channel import Channel, LossChannel
     from bough._channel import Channel as JobChannel
+    from bough._images import Image as JobImage
     from bough._job import Job
     from bough._minimize import minimize
     from bough.errors import BoughError, UsageError
@@ -30,6 +31,7 @@ __all__ = [
     "Channel",
     "Job",
     "JobChannel",
+    "JobImage",
     "LossChannel",
     "UsageError",
     "__version__",
@@ -65,6 +67,7 @@ _HOMES = {
     "Channel": ("bough._channel", "Channel"),
     "Job": ("bough._job", "Job"),
     "JobChannel": ("bough._channel", "Channel"),
+    "JobImage": ("bough._images", "Image"),
     "LossChannel": ("bough._channel", "LossChannel"),
     "minimize": ("bough._minimize", "minimize"),
     "UsageError": ("bough.errors", "UsageError"),

@@ -8,9 +8,14 @@ folder of one attempt::
         spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
         job.json            what the script may know: values, limits, ids                           (agent)
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
+        files/<sha256>-<bytes>   contents of files that were handed in; whole, never changed        (SDK, supervisor)
+        parameters.json     the values, flat, for programs that have no SDK                         (agent)
+        reports             lines of the stdout API, for programs that rather write to a file       (commands)
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
         control/desired.json     what the coordinator wants: run, pause, stop or kill               (agent)
+        control/actions.json     calls of registered actions that have no result yet                 (agent)
+        control/action-<id>      a process of the job took that call                                 (SDK)
         control/gpus.json   how busy the GPUs of the job are, now and then                          (agent)
         control/paused      there while the tree of the attempt is stopped                          (supervisor)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
@@ -31,6 +36,8 @@ OPTIMIZATION = "BOUGH_OPTIMIZATION"  # absent for a manual job
 TRIAL = "BOUGH_TRIAL"  # the trial's number in its optimization; absent for a manual job
 COMMIT = "BOUGH_COMMIT"
 CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
+PARAMETERS_FILE = "BOUGH_PARAMETERS"  # path of PARAMETERS
+REPORTS_FILE = "BOUGH_REPORTS"  # path of REPORTS
 DATA = "BOUGH_DATA"  # a folder with a link to each data set that the job asked for; + _NAME: where one lies
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
@@ -43,11 +50,16 @@ SECRETS = (KEY, COORDINATOR, HOME)
 SPEC = "spec.json"
 JOB = "job.json"
 JOURNALS = "journal"
+FILES = "files"
+PARAMETERS = "parameters.json"
+REPORTS = "reports"
 LOG = "log.txt"
 CONTROL = "control"
 LIMIT = "control/limit"
 DESIRED = "control/desired.json"
 STOP = "control/stop"
+ACTIONS = "control/actions.json"
+ACTION_TAKEN = "control/action-"  # + id of the call
 PAUSED = "control/paused"
 GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
@@ -59,6 +71,10 @@ ENVIRONMENT = "environment.json"
 LOG_STREAM = "log"  # ships LOG
 JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
 SYSTEM_WRITER = "0-"  # + 8 hex: the journal in which the supervisor notes what the job uses; no process has the pid 0
+FILE_STREAM = "files/"  # + <sha256>-<bytes>; ships FILES/<the same>
+
+# -- how much a job may hand in, where the agent does not say otherwise: the "limits" of job.json -------------
+LIMITS = {"file_bytes": 1 << 30, "files_bytes": 10 << 30, "files": 5000, "journal_bytes": 4 << 30}
 
 # -- causes of a stop, in control/stop and control/limit; also `end_reason` of the job ------------------------
 MAX_EPOCHS = "max_epochs"

@@ -97,6 +97,7 @@ class Coordinator:
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
+        self.background(self.agents.receiving.clean_for_ever)
         self.background(self.records.run)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))

@@ -17,6 +17,8 @@ from bough_cli.client import Client
 @click.option("--csv", "kind", flag_value="csv", default="csv", help="CSV; the default.")
 @click.option("--jsonl", "kind", flag_value="jsonl", help="One JSON object a line.")
 @click.option("--points", is_flag=True, help="Every reported point instead of every trial.")
+@click.option("--documents", "table", flag_value="documents", help="Every document: steps, insights, system facts, …")
+@click.option("--files", "table", flag_value="files", help="Every file that was handed in.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
 @click.option("--generation", type=click.IntRange(1), help="Of before a restart; default: what is searched now.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
@@ -26,13 +28,15 @@ def command(
     id_: str,
     kind: str,
     points: bool,
+    table: str | None,
     all_attempts: bool,
     generation: int | None,
     output: Path | None,
 ) -> None:
     """Every trial, or every point, as CSV or JSON lines."""
     path = f"/{_kind(client, id_)}/{id_}/export"
-    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts, generation=generation)
+    wanted = {"points": points, "table": table, "all_attempts": all_attempts, "generation": generation}
+    pieces = client.download(path, format=kind, **wanted)
     if output is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

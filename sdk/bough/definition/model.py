@@ -68,6 +68,7 @@ class Definition:
         settings: Algorithm and limits; the defaults without an `optimization:` section.
         env: Extra environment of the job.
         working_dir: Relative to the model's folder, or None.
+        output: Patterns of files to hand in at the end, relative to the folder in which the command runs.
         priority: Higher starts first.
         needs: Resources, data, environment and so on, as `read_needs` returns them.
         raw: The definition as JSON data; `parse(raw)` gives an equal definition.
@@ -84,6 +85,7 @@ class Definition:
         self.env: Dict[str, str] = _env(raw.get("env"), place.down("env"))
         self.working_dir: Optional[str] = _working_dir(raw.get("working_dir"), place.down("working_dir"))
         self.priority: int = _priority(raw.get("priority"), place.down("priority"))
+        self.output: List[str] = read_names(raw.get("output"), place.down("output"), "output") or []
         self.needs: Dict[str, Any] = read_needs(raw, place)
         _check_rest(raw, place)
         self.has_optimization: bool = raw.get("optimization") is not None
@@ -327,4 +329,3 @@ def _check_rest(raw: Dict[str, Any], place: Place) -> None:
             raise place.down("git").error(
                 "git: follow_branch is " + shown(section["follow_branch"]) + ".", "Write true or false."
             )
-    read_names(raw.get("output"), place.down("output"), "output")

@@ -44,9 +44,7 @@ async def space_of_definition(
 
 
 @router.get("/optimizations/{optimization_id}/asks")
-async def asks(
-    found: TheCoordinator, key: Reading, optimization_id: str, generation: Generation = None
-) -> Response:
+async def asks(found: TheCoordinator, key: Reading, optimization_id: str, generation: Generation = None) -> Response:
     """Return everything that a replay of the search needs; of the newest generation, or of another one."""
     return json_reply(await found.searches.stored(optimization_id, generation))
 

@@ -23,7 +23,11 @@ _GONE = "given_up"  # state of an attempt that was lost, and must not come back
 ONCE_MORE: Mapping[str, Any] = {  # of the row of a job that had ended
     **dict.fromkeys(("end_reason", "message", "ended_at", "started_at", "duration_s", "exit_code", "status", "record")),
     **dict.fromkeys(("kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "epochs_total", "desired_cause")),
-    "desired": "run", "failures": 0, "lost": 0, "partial": False, "unreachable": False,
+    "desired": "run",
+    "failures": 0,
+    "lost": 0,
+    "partial": False,
+    "unreachable": False,
 }
 
 
