@@ -1,0 +1,114 @@
+"""The names of AETROS's module ``aetros.backend``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from bough import _layout
+from bough.aetros.channels import JobChannel, JobLossChannel
+from bough.aetros.job import JobBackend, context, create_job, start_job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional
+
+
+class JobImage:
+    """An image with a name, for insights.
+
+    Args:
+        name: Of the image; up to 0.7 ``id``.
+        pil_image: A `PIL.Image`; up to 0.7 ``image``.
+        label: Shown with it; up to 0.7 ``title``.
+        pos: Order among the images of a step.
+    """
+
+    def __init__(
+        self, name: Any = None, pil_image: Any = None, label: Any = None, pos: Any = None, id: Any = None,
+        image: Any = None, title: Any = None,
+    ) -> None:  # fmt: skip
+        self.id = self.name = id if name is None else name
+        self.image = self.pil_image = image if pil_image is None else pil_image
+        self.label = self.title = title if label is None else label
+        self.pos = pos
+
+
+class EventListener:
+    """Calls functions by the name of an event."""
+
+    def __init__(self) -> None:
+        self.events: Dict[str, List[Callable[..., object]]] = {}
+
+    def on(self, name: str, callback: Callable[..., object]) -> None:
+        """Call this function when the event is fired."""
+        self.events.setdefault(name, []).append(callback)
+
+    def off(self, name: str, callback: Callable[..., object]) -> None:
+        """Call this function no more."""
+        if callback in self.events.get(name, []):
+            self.events[name].remove(callback)
+
+    def fire(self, name: str, parameter: object = None) -> None:
+        """Call every function of the event with the parameter."""
+        for callback in list(self.events.get(name, [])):
+            callback(parameter)
+
+
+class _Teed(subprocess.Popen):  # type: ignore[type-arg]
+    """A process whose piped output also reaches this one's own, and with it the job's log."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        read_line: Optional[Callable[[str], object]] = kwargs.pop("read_line", None)
+        piped = [kwargs.get(name) == subprocess.PIPE for name in ("stdout", "stderr")]
+        super().__init__(*args, **kwargs)
+        streams = [(self.stdout, sys.stdout), (self.stderr, sys.stderr)]
+        self._readers = [_copy(source, target, read_line) for wanted, (source, target) in zip(piped, streams) if wanted]
+
+    def wait(self, timeout: Optional[float] = None) -> int:
+        """Wait for its end, and until its output is read."""
+        code = super().wait(timeout)
+        for reader in self._readers:
+            reader.join(timeout)
+        return code
+
+
+def _copy(source: Any, target: Any, read_line: Optional[Callable[[str], object]]) -> Any:
+    import threading
+
+    def run() -> None:
+        for line in iter(source.readline, b"" if not hasattr(source, "encoding") else ""):
+            text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+            target.write(text)
+            target.flush()
+            if read_line is not None:
+                read_line(text)
+
+    reader = threading.Thread(target=run, daemon=True)
+    reader.start()
+    return reader
+
+
+def Popen(*args: Any, **kwargs: Any) -> _Teed:
+    """Start a process; what it writes to a pipe is also written to the job's log, and given to ``read_line``."""
+    return _Teed(*args, **kwargs)
+
+
+def is_master_process() -> bool:
+    """Whether nobody else runs this job: no agent."""
+    return not os.environ.get(_layout.ATTEMPT_DIR)
+
+
+__all__ = [
+    "EventListener",
+    "JobBackend",
+    "JobChannel",
+    "JobImage",
+    "JobLossChannel",
+    "Popen",
+    "context",
+    "create_job",
+    "is_master_process",
+    "start_job",
+]
