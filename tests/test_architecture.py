@@ -34,9 +34,11 @@ UNKNOWN_TO = {
         "bough_server.api",
         "bough_server.archive",
         "bough_server.coordinator",
+        "bough_server.desks",
     ),
-    "bough_server.archive": ("bough_server.api",),
-    "bough_server.service": ("bough_server.api",),
+    "bough_server.archive": ("bough_server.api", "bough_server.desks"),
+    "bough_server.service": ("bough_server.api", "bough_server.desks", "bough_server.coordinator"),
+    "bough_server.desks": ("bough_server.api", "bough_server.coordinator"),
 }
 # What an installation without [server] does not have.
 ONLY_WITH_SERVER = {

@@ -24,7 +24,20 @@ from starlette.routing import Mount
 
 from bough.errors import UsageError
 from bough.version import __version__
-from bough_server.api import access, agents, events, export, jobs, optimizations, page, replies, search, wheel
+from bough_server.api import (
+    access,
+    agents,
+    events,
+    export,
+    jobs,
+    models,
+    optimizations,
+    page,
+    replies,
+    search,
+    tables,
+    wheel,
+)
 from bough_server.api.git import GitApp
 from bough_server.api.parts import Closing
 from bough_server.api.security import Access, Failures, Guard, Sessions, session_secret
@@ -76,10 +89,10 @@ def create_app(
     app.state.coordinator = coordinator
     app.state.access = access_
     app.state.closing = closing or Closing()
-    app.state.instance = coordinator.instance
+    app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, jobs, agents, export, events):
+    for module in (access, optimizations, search, tables, models, jobs, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))
@@ -104,7 +117,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = Repositories(config.repositories)
         archivist = Archivist(coordinator.store, repositories)
-        coordinator.on_ended = archivist.ring
+        coordinator.ground.on_ended = archivist.ring
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))
@@ -152,7 +165,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         url = url_of(config.host, listener.getsockname()[1])
         async with build(config, closing) as (app, coordinator):
             server = Server(app, closing)
-            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.instance):
+            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.ground.instance):
                 say(f"coordinator listens on {url}" + _elsewhere(config.host, url))
                 if ready is not None:
                     ready(url, server)

@@ -24,13 +24,13 @@ _SYNC_BODY = {"requestBody": {"content": {SYNC_TYPE: {"schema": {"type": "string
 @router.post("", openapi_extra=body_of("name", "slots", "epoch"))
 async def register(request: Request, found: TheCoordinator, key: AsAgent) -> Response:
     """Make an agent known, or known again."""
-    return json_reply(await found.register_agent(key, await read_json(request)))
+    return json_reply(await found.agents.register(key, await read_json(request)))
 
 
 @router.get("")
 async def listed(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENTS)]) -> Response:
     """List agents."""
-    rows = await found.agents()
+    rows = await found.agents.page()
     return json_reply({"rows": rows, "total": len(rows)})
 
 
@@ -45,7 +45,7 @@ async def sync(request: Request, found: TheCoordinator, key: AsAgent, agent_id: 
     if end < 0:
         raise UsageError("the sync message has no header line.", "Send one JSON line first, then the parts.")
     header = parse_object(bytes(body[:end]))
-    return json_reply(await found.sync(key, agent_id, header, memoryview(body)[end + 1 :]))
+    return json_reply(await found.agents.sync(key, agent_id, header, memoryview(body)[end + 1 :]))
 
 
 @router.get("/{agent_id}/bell")
@@ -59,16 +59,16 @@ async def bell(
 ) -> Response:
     """Answer as soon as something changed for this agent, else after ``wait`` seconds."""
     closing: Closing = request.app.state.closing
-    return json_reply(await closing.first(found.bell(key, agent_id, after, wait), {"bell": after}))
+    return json_reply(await closing.first(found.agents.bell(key, agent_id, after, wait), {"bell": after}))
 
 
 @router.post("/{agent_id}/drain")
 async def drain(found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
     """Give this agent no new jobs."""
-    return json_reply(await found.drain_agent(agent_id, True))
+    return json_reply(await found.agents.drain(agent_id, True))
 
 
 @router.post("/{agent_id}/undrain")
 async def undrain(found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
     """Give this agent jobs again."""
-    return json_reply(await found.drain_agent(agent_id, False))
+    return json_reply(await found.agents.drain(agent_id, False))

@@ -44,7 +44,7 @@ async def events(
     closing: Closing = request.app.state.closing
     heartbeat_s: float = request.app.state.heartbeat_s
     return StreamingResponse(
-        stream(found.broker.subscribe(topic), closing.event, heartbeat_s), media_type="text/event-stream"
+        stream(found.ground.broker.subscribe(topic), closing.event, heartbeat_s), media_type="text/event-stream"
     )
 
 

@@ -22,7 +22,7 @@ Attempt = Annotated[int | None, Query(ge=1)]
 async def create(request: Request, found: TheCoordinator, key: Changing) -> Response:
     """Queue one manual job."""
     body = await read_json(request, DEFINITION_BYTES)
-    return json_reply(await found.create_job(key, body, idempotency_key(request)), 201)
+    return json_reply(await found.jobs.create(key, body, idempotency_key(request)), 201)
 
 
 @router.get("")
@@ -36,14 +36,14 @@ async def listed(
     offset: Offset = 0,
 ) -> Response:
     """List jobs, newest first."""
-    rows = found.jobs(optimization=optimization, state=state, manual=manual, limit=limit, offset=offset)
+    rows = found.jobs.page(optimization=optimization, state=state, manual=manual, limit=limit, offset=offset)
     return json_reply(await rows)
 
 
 @router.get("/{job_id}")
 async def one(found: TheCoordinator, key: Reading, job_id: str) -> Response:
     """Return one job with its channels, infos and attempts; any unambiguous prefix of its id will do."""
-    return json_reply(await found.job(job_id))
+    return json_reply(await found.jobs.one(job_id))
 
 
 @router.get("/{job_id}/points")
@@ -54,9 +54,10 @@ async def points(
     channel: Annotated[str | None, Query(max_length=1000)] = None,
     attempt: Attempt = None,
     after: Annotated[int | None, Query(ge=0)] = None,
+    most: Annotated[int | None, Query(ge=4, le=100_000)] = None,
 ) -> Response:
-    """Return the points of one channel or of all."""
-    return json_reply(await found.points(job_id, channel, attempt, after))
+    """Return the points of one channel or of all; ``most`` thins them so that a picture of them stays the same."""
+    return json_reply(await found.jobs.points(job_id, channel, attempt, after, most))
 
 
 @router.get("/{job_id}/log")
@@ -69,7 +70,7 @@ async def log(
     attempt: Attempt = None,
 ) -> Response:
     """Return a piece of the log as it came; the header Bough-Log-Bytes says how long all of it is."""
-    content, total = await found.log(job_id, offset, limit, attempt)
+    content, total = await found.jobs.log(job_id, offset, limit, attempt)
     return Response(content, media_type="text/plain; charset=utf-8", headers={"Bough-Log-Bytes": str(total)})
 
 
@@ -77,4 +78,4 @@ async def log(
 async def stop(request: Request, found: TheCoordinator, key: Changing, job_id: str) -> Response:
     """Stop a job; with ``{"now": true}`` without asking its script first."""
     now = boolean(await read_json(request), "now")
-    return json_reply(await found.stop_job(await changeable_job(found, key, job_id), now))
+    return json_reply(await found.jobs.stop(await changeable_job(found, key, job_id), now))

@@ -31,19 +31,19 @@ Changing = Annotated[Key, Depends(CHANGING)]
 async def create(request: Request, found: TheCoordinator, key: Changing) -> Response:
     """Start an optimization of a commit that was pushed before."""
     body = await read_json(request, DEFINITION_BYTES)
-    return json_reply(await found.create_optimization(key, body, idempotency_key(request)), 201)
+    return json_reply(await found.optimizations.create(key, body, idempotency_key(request)), 201)
 
 
 @router.get("")
 async def listed(found: TheCoordinator, key: Reading, limit: Limit = 100, offset: Offset = 0) -> Response:
     """List optimizations, newest first."""
-    return json_reply(await found.optimizations(limit, offset))
+    return json_reply(await found.optimizations.page(limit, offset))
 
 
 @router.get("/{optimization_id}")
 async def one(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
     """Return one optimization; any unambiguous prefix of its id will do."""
-    return json_reply(await found.optimization(optimization_id))
+    return json_reply(await found.optimizations.one(optimization_id))
 
 
 @router.get("/{optimization_id}/trials")
@@ -58,7 +58,7 @@ async def trials(
     offset: Offset = 0,
 ) -> Response:
     """List trials, sorted and filtered by the store."""
-    return json_reply(await found.trials(optimization_id, sort, descending, state, limit, offset))
+    return json_reply(await found.optimizations.trials(optimization_id, sort, descending, state, limit, offset))
 
 
 @router.post("/{optimization_id}/stop", openapi_extra=body_of())
@@ -66,7 +66,7 @@ async def stop(request: Request, found: TheCoordinator, key: Changing, optimizat
     """Start no more trials; with ``{"now": true}`` stop the running ones too."""
     now = boolean(await read_json(request), "now")
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.stop_optimization(known, now))
+    return json_reply(await found.optimizations.stop(known, now))
 
 
 @router.post("/{optimization_id}/pause", openapi_extra=body_of())
@@ -74,14 +74,14 @@ async def pause(request: Request, found: TheCoordinator, key: Changing, optimiza
     """Start no trials for now; with ``{"release": true}`` give the running ones back, to run again later."""
     release = boolean(await read_json(request), "release")
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.pause_optimization(known, release))
+    return json_reply(await found.optimizations.pause(known, release))
 
 
 @router.post("/{optimization_id}/resume")
 async def resume(found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
     """Go on with an optimization that was paused or stopped."""
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.resume_optimization(known))
+    return json_reply(await found.optimizations.resume(known))
 
 
 @router.post("/{optimization_id}/enqueue", status_code=201, openapi_extra=body_of("values"))
@@ -89,7 +89,7 @@ async def enqueue(request: Request, found: TheCoordinator, key: Changing, optimi
     """Make values set by hand the next trial, and return that job."""
     body = await read_json(request)
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.enqueue(key, known, body, idempotency_key(request)), 201)
+    return json_reply(await found.optimizations.enqueue(key, known, body, idempotency_key(request)), 201)
 
 
 @router.post("/{optimization_id}/extend", openapi_extra=body_of("max_trials"))
@@ -99,4 +99,4 @@ async def extend(request: Request, found: TheCoordinator, key: Changing, optimiz
     if isinstance(max_trials, bool) or not isinstance(max_trials, int):
         raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}.')
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.extend_optimization(known, max_trials))
+    return json_reply(await found.optimizations.extend(known, max_trials))

@@ -85,13 +85,13 @@ async def changeable_optimization(found: Coordinator, key: Key, optimization_id:
         NotFound: There is none of this id or prefix.
         Forbidden: It is of another user's model.
     """
-    optimization = await found.optimization(optimization_id)
+    optimization = await found.optimizations.one(optimization_id)
     require_owner(key, optimization["model"])
     return str(optimization["id"])
 
 
 async def changeable_job(found: Coordinator, key: Key, job_id: str) -> str:
     """Return the id of a job that this key may change; errors as `changeable_optimization`."""
-    job = await found.job(job_id)
+    job = await found.jobs.one(job_id)
     require_owner(key, job["model"])
     return str(job["id"])

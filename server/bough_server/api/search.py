@@ -30,7 +30,7 @@ async def space(
     found: TheCoordinator, key: Reading, optimization_id: str, seed: Seed = None, samples: Samples = 10
 ) -> Response:
     """Return the space as a tree and as a hyperopt expression, with samples; default seed: the optimization's."""
-    return json_reply(await found.space(optimization_id, seed, samples))
+    return json_reply(await found.searches.space(optimization_id, seed, samples))
 
 
 @router.post("/space", openapi_extra=body_of("definition", limit="1 MiB"))
@@ -39,20 +39,20 @@ async def space_of_definition(
 ) -> Response:
     """Return the same for a definition that nothing runs of yet."""
     body = await read_json(request, DEFINITION_BYTES)
-    return json_reply(await found.space_of_definition(body, seed, samples))
+    return json_reply(await found.searches.space_of_definition(body, seed, samples))
 
 
 @router.get("/optimizations/{optimization_id}/asks")
 async def asks(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
     """Return everything that a replay of the search needs."""
-    return json_reply(await found.stored_search(optimization_id))
+    return json_reply(await found.searches.stored(optimization_id))
 
 
 @router.get("/optimizations/{optimization_id}/verify")
 async def verify(request: Request, found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
     """Ask everything again; JSON lines with the progress, the last one with the verdict."""
     closing: Closing = request.app.state.closing
-    news = await found.verify(optimization_id)
+    news = await found.searches.verify(optimization_id)
     return StreamingResponse(lines(news, closing.event), media_type="application/jsonl")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func
+from sqlalchemy import Column, ColumnElement, Connection, Table, case, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -36,3 +36,15 @@ def json_value(column: Column[Any], name: str) -> ColumnElement[Any]:
     """Return the value called ``name`` in a column that holds a flat JSON mapping; NULL where there is none."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return func.json_extract(column, f'$."{quoted}"')
+
+
+def json_number(column: Column[Any], name: str) -> ColumnElement[Any]:
+    """Return the same if it is a number (or true or false, as 1 and 0), else NULL."""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    kind = func.json_type(column, f'$."{quoted}"')
+    return case((kind.in_(("integer", "real", "true", "false")), json_value(column, name)))
+
+
+def json_whole(column: Column[Any]) -> ColumnElement[Any]:
+    """Return a column of one JSON value as SQL's own text or number."""
+    return func.json_extract(column, "$")

@@ -25,7 +25,7 @@ class Stage:
 
     async def optimize(self, **settings: Any) -> str:
         body = request(**{"max_trials": 3, "max_parallel": 1, **settings})
-        made = await self.coordinator.create_optimization(ADMIN, body)
+        made = await self.coordinator.optimizations.create(ADMIN, body)
         return str(made["id"])
 
     async def agent(self, name: str = "anna", slots: int = 1) -> Agent:
@@ -47,7 +47,7 @@ class Stage:
         await self.coordinator.reap()
 
     async def job(self, claim: dict[str, Any]) -> dict[str, Any]:
-        return await self.coordinator.job(claim["job_id"])
+        return await self.coordinator.jobs.one(claim["job_id"])
 
 
 Story = Callable[[Stage], Awaitable[None]]

@@ -103,7 +103,7 @@ class Agent:
 
     async def connect(self) -> Agent:
         body = {"name": self.name, "slots": self.slots, "epoch": self.epoch, "version": "0.1.0", "host": "here"}
-        self.id = (await self.coordinator.register_agent(AGENT, body))["agent_id"]
+        self.id = (await self.coordinator.agents.register(AGENT, body))["agent_id"]
         return self
 
     async def sync(
@@ -115,7 +115,7 @@ class Agent:
     ) -> dict[str, Any]:
         """Send one message; parts are (claim, stream, offset, bytes)."""
         header, payload = self.message(parts or [], events or [], wants, claim_key)
-        reply = await self.coordinator.sync(AGENT, self.id, header, payload)
+        reply = await self.coordinator.agents.sync(AGENT, self.id, header, payload)
         self.take(reply)
         return reply
 

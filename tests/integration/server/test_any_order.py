@@ -57,7 +57,7 @@ class World:
     async def repeat(self) -> None:
         assert self.sent is not None
         agent, header, payload = self.sent
-        agent.take(await self.stage.coordinator.sync(AGENT, agent.id, header, payload))
+        agent.take(await self.stage.coordinator.agents.sync(AGENT, agent.id, header, payload))
 
     async def report(self, action: str, agent: Agent, claim: dict[str, Any]) -> None:
         told = run(0.1, 0.5)
@@ -86,21 +86,21 @@ class World:
 
     async def user_wants(self, action: str, claim: dict[str, Any] | None) -> None:
         coordinator = self.stage.coordinator
-        state = (await coordinator.optimization(self.optimization))["state"]
+        state = (await coordinator.optimizations.one(self.optimization))["state"]
         if action == "pause" and state == "RUNNING":
-            await coordinator.pause_optimization(self.optimization)
+            await coordinator.optimizations.pause(self.optimization)
         elif action == "resume" and state == "PAUSED":
-            await coordinator.resume_optimization(self.optimization)
+            await coordinator.optimizations.resume(self.optimization)
         elif action == "stop" and claim is not None:
-            job = await coordinator.job(claim["job_id"])
+            job = await coordinator.jobs.one(claim["job_id"])
             if job["state"] not in ("DONE", "FAILED", "ABORTED"):
-                await coordinator.stop_job(claim["job_id"])
+                await coordinator.jobs.stop(claim["job_id"])
 
     async def heal(self) -> None:
         """Everyone does what is right, for long enough."""
         await self.user_wants("resume", None)
         for _ in range(60):
-            if (await self.stage.coordinator.optimization(self.optimization))["state"] == "DONE":
+            if (await self.stage.coordinator.optimizations.one(self.optimization))["state"] == "DONE":
                 return
             for agent in self.agents:
                 for claim in list(agent.held.values()):
@@ -129,7 +129,7 @@ def test_any_order_of_events_keeps_the_store_sound_and_comes_to_an_end(steps: li
         await world.heal()
 
         world.assert_sound()
-        counts = (await stage.coordinator.optimization(world.optimization))["counts"]
+        counts = (await stage.coordinator.optimizations.one(world.optimization))["counts"]
         assert sum(counts.values()) == TRIALS
         await stage.coordinator.stop()
 

@@ -68,7 +68,7 @@ def test_two_agents_are_kept_equally_busy(tmp_path: Path, does_the_other_come: b
         await coordinator.start()
         anna, ben = [await Agent(coordinator, name, 2).connect() for name in ("anna", "ben")]
         await ben.sync(wants=2)
-        await coordinator.create_optimization(ADMIN, request(max_trials=9, max_parallel=2, initial_random=9))
+        await coordinator.optimizations.create(ADMIN, request(max_trials=9, max_parallel=2, initial_random=9))
 
         assert len(await anna.claim(2)) == 1
         assert await anna.claim(1) == []
@@ -87,12 +87,12 @@ def test_a_higher_priority_goes_first_and_a_job_for_one_agent_goes_to_it_alone(p
         await stage.optimize(initial_random=9)
         anna, ben = await stage.agent("anna"), await stage.agent("ben", 2)
         body: dict[str, Any] = {"definition": {**definition(), "priority": 5}, "commit": COMMIT, "values": {}}
-        job = await stage.coordinator.create_job(ADMIN, {**body, "agent": "ben"})
+        job = await stage.coordinator.jobs.create(ADMIN, {**body, "agent": "ben"})
 
         assert (await anna.claim_one())["number"] == 1
         assert (await ben.claim_one())["job_id"] == job["id"]
         with pytest.raises(UsageError, match=r"there is no agent carl\. There are: anna, ben\."):
-            await stage.coordinator.create_job(ADMIN, {**body, "agent": "carl"})
+            await stage.coordinator.jobs.create(ADMIN, {**body, "agent": "carl"})
 
     play(story)
 
@@ -107,12 +107,12 @@ def test_many_agents_at_once_start_each_trial_once_and_never_more_than_max_trial
                 claims = await agent.claim(2)
                 for claim in claims:
                     await agent.deliver(claim, run(0.5))
-                if (await stage.coordinator.optimization(optimization))["state"] == "DONE":
+                if (await stage.coordinator.optimizations.one(optimization))["state"] == "DONE":
                     return
 
         await asyncio.wait_for(asyncio.gather(*map(work, agents)), 60)
 
-        page = await stage.coordinator.trials(optimization, limit=100)
+        page = await stage.coordinator.optimizations.trials(optimization, limit=100)
         assert [(row["number"], row["state"]) for row in page["rows"]] == [(n, "DONE") for n in range(1, 25)]
         assert Counter(row["attempt"] for row in page["rows"]) == {1: 24}
         assert stage.coordinator.store.read_sync(check.violations) == []
@@ -135,7 +135,7 @@ def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: P
 
         assert await agent.claim() == []
 
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert shown["state"] == "PAUSED"
         assert shown["reason"].startswith(
             "the optimizer cannot go on: the space is empty. Then: bough optimization resume"
@@ -153,16 +153,16 @@ def test_stop_lets_what_runs_end_and_stop_now_does_not(play: Play) -> None:
         agent = await stage.agent()
         claim = await agent.claim_one()
 
-        assert (await stage.coordinator.stop_optimization(first))["state"] == "STOPPING"
+        assert (await stage.coordinator.optimizations.stop(first))["state"] == "STOPPING"
         assert (await agent.sync())["desired"] == []
-        assert (await stage.coordinator.stop_optimization(first, now=True))["state"] == "STOPPING"
+        assert (await stage.coordinator.optimizations.stop(first, now=True))["state"] == "STOPPING"
         assert (await agent.sync())["desired"] == [[claim["job_id"], 1, "stop", "user"]]
         await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause="user"))])
 
-        shown = await stage.coordinator.optimization(first)
+        shown = await stage.coordinator.optimizations.one(first)
         assert (shown["state"], shown["counts"]) == ("STOPPED", {"ABORTED": 1})
         with pytest.raises(Conflict, match="is STOPPED and cannot be paused"):
-            await stage.coordinator.pause_optimization(first)
+            await stage.coordinator.optimizations.pause(first)
 
     play(story)
 
@@ -173,14 +173,14 @@ def test_a_pause_that_releases_queues_what_runs_again_unburnt(play: Play) -> Non
         agent = await stage.agent()
         claim = await agent.claim_one()
 
-        await stage.coordinator.pause_optimization(optimization, release=True)
+        await stage.coordinator.optimizations.pause(optimization, release=True)
         ((_, _, desired, cause),) = (await agent.sync())["desired"]
         assert desired == "stop"
         await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause=cause))])
 
         assert (await stage.job(claim))["state"] == "QUEUED"
         assert await agent.claim() == []
-        await stage.coordinator.resume_optimization(optimization)
+        await stage.coordinator.optimizations.resume(optimization)
         again = await agent.claim_one()
         assert (again["job_id"], again["values"]) == (claim["job_id"], claim["values"])
 
@@ -192,14 +192,14 @@ def test_an_ended_optimization_goes_on_when_it_is_extended(play: Play) -> None:
         optimization = await stage.optimize(max_trials=1)
         agent = await stage.agent()
         await agent.deliver(await agent.claim_one(), run(0.5))
-        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
+        assert (await stage.coordinator.optimizations.one(optimization))["state"] == "DONE"
         with pytest.raises(UsageError, match="already has max_trials 1"):
-            await stage.coordinator.extend_optimization(optimization, 1)
+            await stage.coordinator.optimizations.extend(optimization, 1)
 
-        await stage.coordinator.extend_optimization(optimization, 2)
+        await stage.coordinator.optimizations.extend(optimization, 2)
         await agent.deliver(await agent.claim_one(), run(0.7))
 
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert (shown["state"], shown["best"]["number"]) == ("DONE", 2)
 
     play(story)
@@ -207,20 +207,20 @@ def test_an_ended_optimization_goes_on_when_it_is_extended(play: Play) -> None:
 
 def test_the_same_request_with_the_same_key_makes_one_optimization(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        first = await stage.coordinator.create_optimization(ADMIN, request(), "once")
-        again = await stage.coordinator.create_optimization(ADMIN, request(), "once")
+        first = await stage.coordinator.optimizations.create(ADMIN, request(), "once")
+        again = await stage.coordinator.optimizations.create(ADMIN, request(), "once")
 
         assert again["id"] == first["id"]
-        assert (await stage.coordinator.optimizations())["total"] == 1
+        assert (await stage.coordinator.optimizations.page())["total"] == 1
         with pytest.raises(Conflict, match="Idempotency-Key once came before with another request"):
-            await stage.coordinator.create_optimization(ADMIN, request(max_trials=7), "once")
+            await stage.coordinator.optimizations.create(ADMIN, request(max_trials=7), "once")
 
     play(story)
 
 
 def test_what_is_wrong_with_a_request_is_said_in_a_sentence(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        make = stage.coordinator.create_optimization
+        make = stage.coordinator.optimizations.create
         with pytest.raises(Forbidden, match="key k belongs to you and may not create anything of me/digits"):
             await make(Key("k", "k", "user", "you"), request())
         with pytest.raises(Forbidden, match="has the scope read and may not create anything"):
@@ -232,12 +232,12 @@ def test_what_is_wrong_with_a_request_is_said_in_a_sentence(play: Play) -> None:
         with pytest.raises(UsageError, match="the definition is no mapping"):
             await make(ADMIN, {})
         with pytest.raises(NotFound, match=r"there is no optimization nope\. List them: bough optimization ls"):
-            await stage.coordinator.optimization("nope")
+            await stage.coordinator.optimizations.one("nope")
         optimization = await stage.optimize()
         with pytest.raises(UsageError, match="trials cannot be sorted by colour"):
-            await stage.coordinator.trials(optimization, "colour")
+            await stage.coordinator.optimizations.trials(optimization, "colour")
         with pytest.raises(UsageError, match="there is no state HAPPY"):
-            await stage.coordinator.trials(optimization, state="happy")
+            await stage.coordinator.optimizations.trials(optimization, state="happy")
 
     play(story)
 
@@ -251,12 +251,13 @@ def test_trials_are_sorted_and_filtered_by_the_store(play: Play) -> None:
         await agent.deliver(await agent.claim_one(), b"", exit_code=1)
 
         async def numbers(**how: Any) -> list[int]:
-            return [row["number"] for row in (await stage.coordinator.trials(optimization, **how))["rows"]]
+            page = await stage.coordinator.optimizations.trials(optimization, **how)
+            return [row["number"] for row in page["rows"]]
 
         assert await numbers(sort="kpi", descending=True) == [2, 1, 3, 4]
         assert await numbers(sort="p.lr", descending=True, limit=2) == [4, 3]
         assert await numbers(state="done", offset=1) == [2, 3]
-        assert (await stage.coordinator.jobs(manual=True))["total"] == 0
+        assert (await stage.coordinator.jobs.page(manual=True))["total"] == 0
 
     play(story)
 
@@ -268,7 +269,7 @@ def test_everything_can_be_taken_away_as_tables(play: Play) -> None:
         await agent.deliver(await agent.claim_one(), run(0.1, 0.3), exit_code=1)
         await agent.deliver(await agent.claim_one(), run(0.2, 0.4), cause="max_epochs", cut=3)
 
-        columns, rows = await stage.coordinator.trial_export(optimization)
+        columns, rows = await stage.coordinator.exports.trials(optimization)
         (row,) = rows
         assert columns[:9] == [
             "number",
@@ -284,12 +285,12 @@ def test_everything_can_be_taken_away_as_tables(play: Play) -> None:
         assert columns[-5:] == ["attempts", "agent", "commit", "record", "message"]
         assert (row["kpi"], row["p.lr"], row["channel.accuracy"], row["attempts"]) == (0.2, 0.0, 0.4, 2)
         assert row["created"] == "2023-11-14T22:30:00.000Z"
-        assert [one["kpi"] for one in (await stage.coordinator.trial_export(optimization, True))[1]] == [0.3, 0.2]
+        assert [one["kpi"] for one in (await stage.coordinator.exports.trials(optimization, True))[1]] == [0.3, 0.2]
 
-        names, points = await stage.coordinator.point_export(optimization)
+        names, points = await stage.coordinator.exports.points(optimization)
         assert tuple(names) == export.POINT_COLUMNS
         assert [(p["x"], p["y"], p["attempt"], p["overrun"]) for p in points] == [(1, 0.2, 2, False), (2, 0.4, 2, True)]
-        assert len(list((await stage.coordinator.point_export(optimization, True))[1])) == 4
+        assert len(list((await stage.coordinator.exports.points(optimization, True))[1])) == 4
 
     play(story)
 
@@ -300,7 +301,7 @@ def test_everything_can_be_taken_away_as_tables(play: Play) -> None:
 def test_those_who_watch_hear_of_each_change_in_its_order(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim(max_trials=1)
-        events = stage.coordinator.broker.subscribe([f"job:{claim['job_id']}", "optimizations"])
+        events = stage.coordinator.ground.broker.subscribe([f"job:{claim['job_id']}", "optimizations"])
         assert (await anext(events))[1] == "hello"
 
         await agent.deliver(claim, run(0.5), b"hi\n")
@@ -347,13 +348,13 @@ def test_a_trial_given_back_while_its_optimization_is_stopping_ends_with_it(play
         optimization = await stage.optimize(max_trials=9)
         agent = await stage.agent()
         claim = await agent.claim_one()
-        await stage.coordinator.pause_optimization(optimization, release=True)
-        await stage.coordinator.stop_optimization(optimization)
+        await stage.coordinator.optimizations.pause(optimization, release=True)
+        await stage.coordinator.optimizations.stop(optimization)
 
         await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause="released"))])
 
         assert (await stage.job(claim))["state"] == "ABORTED"
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert (shown["state"], shown["counts"]) == ("STOPPED", {"ABORTED": 1})
 
     play(story)
@@ -374,7 +375,7 @@ def test_total_time_also_ends_what_waits_to_run_again(play: Play) -> None:
             "ABORTED",
             "trial 1 was not run again: its total_time of 3600 s is over.",
         )
-        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
+        assert (await stage.coordinator.optimizations.one(optimization))["state"] == "DONE"
 
     play(story)
 
@@ -384,13 +385,13 @@ def test_numbers_stay_unique_when_a_trial_that_never_started_was_stopped(play: P
         optimization = await stage.optimize(max_trials=3, max_parallel=3)
         agent = await stage.agent()
         claim = await agent.claim_one()
-        waiting = (await stage.coordinator.trials(optimization, state="CREATED"))["rows"]
+        waiting = (await stage.coordinator.optimizations.trials(optimization, state="CREATED"))["rows"]
         last = max(waiting, key=lambda trial: trial["number"])
-        await stage.coordinator.stop_job(last["id"])
-        await stage.coordinator.stop_optimization(optimization)
+        await stage.coordinator.jobs.stop(last["id"])
+        await stage.coordinator.optimizations.stop(optimization)
         await agent.deliver(claim, run(0.5))
 
-        await stage.coordinator.extend_optimization(optimization, 4)
+        await stage.coordinator.optimizations.extend(optimization, 4)
 
         again = await agent.claim_one()
         assert again["number"] not in (claim["number"], last["number"])
@@ -403,9 +404,9 @@ def test_a_pause_does_not_forget_that_a_user_stopped_a_trial(play: Play) -> None
         optimization = await stage.optimize(max_trials=9)
         agent = await stage.agent()
         claim = await agent.claim_one()
-        await stage.coordinator.stop_job(claim["job_id"], now=True)
+        await stage.coordinator.jobs.stop(claim["job_id"], now=True)
 
-        await stage.coordinator.pause_optimization(optimization, release=True)
+        await stage.coordinator.optimizations.pause(optimization, release=True)
 
         assert (await agent.sync())["desired"] == [[claim["job_id"], 1, "kill", "user"]]
 
@@ -421,7 +422,7 @@ def test_several_hyperparameters_are_fixed_together_in_any_order(play: Play) -> 
         body["definition"]["hyperparameters"] = {"lr": 0.1, "o": choice}
         body["fixed"] = {"o.a.lr": 0.7, "o": "a"}
 
-        made = await stage.coordinator.create_optimization(ADMIN, body)
+        made = await stage.coordinator.optimizations.create(ADMIN, body)
 
         assert made["space"] == ["lr"]
         agent = await stage.agent()
@@ -436,6 +437,6 @@ def test_a_grid_that_is_smaller_by_what_is_fixed_ends_after_its_points(play: Pla
         body["definition"]["hyperparameters"] = {"lr": 0.1, "n": 1}
         body["fixed"] = {"n": 2}
 
-        assert (await stage.coordinator.create_optimization(ADMIN, body))["max_trials"] == 2
+        assert (await stage.coordinator.optimizations.create(ADMIN, body))["max_trials"] == 2
 
     play(story)

@@ -87,7 +87,7 @@ def test_a_trial_ends_with_a_reason_and_a_sentence(
 def test_a_manual_job_needs_no_kpi(play: Play) -> None:
     async def story(stage: Stage) -> None:
         body = {"definition": definition(), "commit": COMMIT, "folder": "", "source": {}, "values": {"lr": 0.5}}
-        job = await stage.coordinator.create_job(ADMIN, body)
+        job = await stage.coordinator.jobs.create(ADMIN, body)
         agent = await stage.agent()
         claim = await agent.claim_one()
         assert (claim["values"], claim["number"], claim["commands"][0]["argv"]) == (
@@ -98,7 +98,7 @@ def test_a_manual_job_needs_no_kpi(play: Play) -> None:
 
         await agent.deliver(claim)
 
-        assert (await stage.coordinator.job(job["id"]))["state"] == "DONE"
+        assert (await stage.coordinator.jobs.one(job["id"]))["state"] == "DONE"
 
     play(story)
 
@@ -111,14 +111,14 @@ def test_a_manual_job_has_the_kpi_that_its_definition_names(play: Play) -> None:
         found = definition()
         found["optimization"]["kpi"] = kpi
         body = {"definition": found, "commit": COMMIT, "folder": "", "source": {}, "values": {}}
-        job = await stage.coordinator.create_job(ADMIN, body)
+        job = await stage.coordinator.jobs.create(ADMIN, body)
         agent = await stage.agent()
         both = ["c", "both", {"traces": ["a", "b"], "type": "number"}]
 
         told = journal(KPI, both, ["p", "accuracy", 1, 9.0], ["p", "both", 1, [1.0, 2.0]], ["p", "both", 2, [1.0, 3.0]])
         await agent.deliver(await agent.claim_one(), told)
 
-        shown = await stage.coordinator.job(job["id"])
+        shown = await stage.coordinator.jobs.one(job["id"])
         assert (shown["kpi"], shown["kpi_last"], shown["kpi_best_x"]) == (2.0, 3.0, 1.0)
         marked = {channel["name"]: (channel["kpi"], channel["maximize"]) for channel in shown["channels"]}
         assert marked == {"accuracy": (False, True), "both": (True, False)}
@@ -153,7 +153,7 @@ def test_the_kpi_is_reduced_from_finite_values_before_the_stop(play: Play, reduc
         shown = await stage.job(claim)
         assert shown["kpi"] == pytest.approx(kpi)
         assert (shown["kpi_last"], shown["kpi_best"], shown["kpi_best_x"]) == (0.3, 0.8, 1.0)
-        points = await stage.coordinator.points(claim["job_id"], "accuracy")
+        points = await stage.coordinator.jobs.points(claim["job_id"], "accuracy")
         assert points["channels"][0]["y"] == [values]
         assert points["channels"][0]["overrun"] == 4
 
@@ -169,7 +169,7 @@ def test_a_loss_is_minimized_and_the_settings_name_channel_and_direction(play: P
         for value in (3.0, 1.0, 2.0):
             await agent.deliver(await agent.claim_one(), journal(loss, ["p", "loss", 1, [0.0, value]]))
 
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert (shown["best"]["kpi"], shown["best"]["number"]) == (1.0, 2)
 
     play(story)
@@ -204,8 +204,8 @@ def test_a_failed_trial_is_tried_again_with_the_same_values_as_often_as_the_sett
 
         assert await agent.claim() == []
         assert (await stage.job(first))["state"] == "FAILED"
-        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
-        points = await stage.coordinator.points(first["job_id"])
+        assert (await stage.coordinator.optimizations.one(optimization))["state"] == "DONE"
+        points = await stage.coordinator.jobs.points(first["job_id"])
         assert points["channels"][0]["y"] == [[0.2]]
 
     play(story)
@@ -218,7 +218,7 @@ def test_too_many_failures_in_a_row_pause_the_optimization_with_a_sentence(play:
         for kpi, exit_code in ((0.1, 1), (0.2, 0), (0.3, 1), (0.4, 1)):
             await agent.deliver(await agent.claim_one(), run(kpi), exit_code=exit_code)
 
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert shown["state"] == "PAUSED"
         assert shown["reason"] == (
             "2 trials in a row failed. The last: trial 4 ended with exit code 1. "
@@ -229,7 +229,7 @@ def test_too_many_failures_in_a_row_pause_the_optimization_with_a_sentence(play:
             f"optimization {optimization} is paused: {shown['reason']}"
         ]
 
-        await stage.coordinator.resume_optimization(optimization)
+        await stage.coordinator.optimizations.resume(optimization)
         assert len(await agent.claim()) == 1
 
     play(story)
@@ -242,7 +242,7 @@ def test_an_epoch_limit_that_can_never_hold_is_warned_of_after_the_first_trial(p
         for _ in range(2):
             await agent.deliver(await agent.claim_one(), journal(KPI, ["p", "accuracy", 1, 0.5]))
 
-        assert (await stage.coordinator.optimization(optimization))["warnings"] == [
+        assert (await stage.coordinator.optimizations.one(optimization))["warnings"] == [
             "trial 1 never called job.progress: max_epochs 30 cannot be enforced. "
             "Call job.progress(epoch, total) after each epoch."
         ]
@@ -289,13 +289,13 @@ def test_stopping_is_wanted_until_the_agent_has_done_it(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim()
         await agent.sync(events=[happened(claim, "running")])
-        await stage.coordinator.stop_job(claim["job_id"])
+        await stage.coordinator.jobs.stop(claim["job_id"])
 
         wanted = [[claim["job_id"], 1, "stop", "user"]]
         assert (await agent.sync())["desired"] == wanted
         assert (await agent.sync(events=[happened(claim, "stopping", cause="user")]))["desired"] == wanted
         assert (await stage.job(claim))["state"] == "STOPPING"
-        await stage.coordinator.stop_job(claim["job_id"], now=True)
+        await stage.coordinator.jobs.stop(claim["job_id"], now=True)
         assert (await agent.sync())["desired"] == [[claim["job_id"], 1, "kill", "user"]]
 
         await agent.sync(events=[happened(claim, "exited", exit=exit_of(cause="user"))])

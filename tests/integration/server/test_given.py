@@ -44,7 +44,7 @@ def told(stage: Stage, optimization: str) -> list[tuple[int, float, float | None
 
 
 async def enqueue(stage: Stage, optimization: str, values: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-    return await stage.coordinator.enqueue(ADMIN, optimization, {"values": values}, key)
+    return await stage.coordinator.optimizations.enqueue(ADMIN, optimization, {"values": values}, key)
 
 
 # -- points set by hand ---------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_a_point_set_by_hand_is_the_next_trial_counts_and_is_told_but_draws_no_s
         assert claim["values"] == {"lr": 1.0}, "the next ask has the next number"
         await agent.deliver(claim, run(0.9))
         assert told(stage, its_id) == [(0, 0.0, -0.5), (-2, 0.25, -0.7), (1, 1.0, -0.9)]
-        shown = await stage.coordinator.optimization(its_id)
+        shown = await stage.coordinator.optimizations.one(its_id)
         assert (shown["state"], shown["counts"], shown["warnings"]) == ("DONE", {"DONE": 3}, [])
         assert stage.coordinator.store.read_sync(check.violations) == []
 
@@ -82,10 +82,10 @@ def test_a_point_set_by_hand_waits_for_its_place_and_for_a_pause(play: Play) -> 
         assert [point["number"] for point in points] == [2, 3]
 
         assert await agent.claim(3) == [], "max_parallel is 1"
-        await stage.coordinator.pause_optimization(its_id)
+        await stage.coordinator.optimizations.pause(its_id)
         await agent.deliver(first, run(0.5))
         assert await agent.claim(3) == [], "it is paused"
-        await stage.coordinator.resume_optimization(its_id)
+        await stage.coordinator.optimizations.resume(its_id)
         (claim,) = await agent.claim(3)
         assert claim["job_id"] == points[0]["id"]
 
@@ -94,9 +94,9 @@ def test_a_point_set_by_hand_waits_for_its_place_and_for_a_pause(play: Play) -> 
             Conflict, match=r"has started all of its 4 trials\. Give it more: bough optimization extend"
         ):
             await enqueue(stage, its_id, {"lr": 0.4})
-        await stage.coordinator.stop_optimization(its_id)
+        await stage.coordinator.optimizations.stop(its_id)
         await agent.deliver(claim, run(0.5))
-        shown = await stage.coordinator.optimization(its_id)
+        shown = await stage.coordinator.optimizations.one(its_id)
         assert (shown["state"], shown["counts"]) == ("STOPPED", {"DONE": 2, "ABORTED": 2})
         with pytest.raises(Conflict, match=r"is STOPPED and takes no points\. Start a new one\."):
             await enqueue(stage, its_id, {"lr": 0.4})
@@ -115,7 +115,7 @@ def test_a_point_outside_the_space_runs_but_the_optimizer_is_not_told(play: Play
         claim = await agent.claim_one()
         assert claim["values"] == {"lr": 7}
         await agent.deliver(claim, run(0.7))
-        shown = await stage.coordinator.optimization(its_id)
+        shown = await stage.coordinator.optimizations.one(its_id)
         said = "trial 1 runs, but the optimizer is not told of it: lr = 7.0 is not in uniform(0, 1)."
         assert (shown["warnings"], shown["best"]["kpi"]) == ([said], 0.7)
         assert told(stage, its_id) == []
@@ -135,7 +135,7 @@ def test_values_are_completed_by_what_is_fixed_and_refused_by_name(play: Play) -
     async def story(stage: Stage) -> None:
         body = request(max_trials=9, space=space)
         body["definition"]["hyperparameters"] = tree
-        made = await stage.coordinator.create_optimization(ADMIN, {**body, "fixed": {"steps": 3}})
+        made = await stage.coordinator.optimizations.create(ADMIN, {**body, "fixed": {"steps": 3}})
         put = partial(enqueue, stage, made["id"])
 
         assert (await put({"optimizer": "adam"}))["values"] == {
@@ -154,7 +154,7 @@ def test_values_are_completed_by_what_is_fixed_and_refused_by_name(play: Play) -
             await put({"optimizer.adam.beta": 2})
         with pytest.raises(UsageError, match=r"there are no values\."):
             await put({})
-        warnings = (await stage.coordinator.optimization(made["id"]))["warnings"]
+        warnings = (await stage.coordinator.optimizations.one(made["id"]))["warnings"]
         assert warnings == ["trial 2 runs, but the optimizer is not told of it: steps is not searched, and always 3."]
 
     play(story)
@@ -190,7 +190,7 @@ def test_a_warm_start_begins_the_history_with_what_fits_and_does_not_shorten_the
             await agent.deliver(claim, run(0.5 + claim["values"]["lr"]))
 
         body = request(max_trials=2, max_parallel=1, initial_random=1, space={"lr": "uniform(-1, 1.5)"})
-        made = await stage.coordinator.create_optimization(ADMIN, {**body, "warm_start": earlier[:6]})
+        made = await stage.coordinator.optimizations.create(ADMIN, {**body, "warm_start": earlier[:6]})
 
         assert made["warnings"] == [
             f"1 of 3 trials of optimization {earlier} are left out, for they do not fit this space. "
@@ -199,12 +199,12 @@ def test_a_warm_start_begins_the_history_with_what_fits_and_does_not_shorten_the
         assert told(stage, made["id"]) == [(-1, 0.0, -0.5), (-1, 1.0, -1.5)]
         for _ in range(2):
             await agent.deliver(await agent.claim_one(), run(0.1))
-        assert (await stage.coordinator.optimization(made["id"]))["counts"] == {"DONE": 2}
+        assert (await stage.coordinator.optimizations.one(made["id"]))["counts"] == {"DONE": 2}
         asks = [(ask.number, len(ask.history)) for ask in optimizer.asks if ask.optimization == made["id"]]
         assert asks == [(0, 2), (1, 3)]
         assert stage.coordinator.store.read_sync(check.violations) == []
         again = {**request(max_trials=2), "warm_start": made["id"]}
-        third = await stage.coordinator.create_optimization(ADMIN, again)
+        third = await stage.coordinator.optimizations.create(ADMIN, again)
         assert [loss for _, _, loss in told(stage, third["id"])] == [-0.5, -1.5, -0.1, -0.1], "what it was told, too"
 
     play(story, optimizer)
@@ -214,7 +214,7 @@ def test_what_cannot_be_built_on_is_said(play: Play) -> None:
     async def story(stage: Stage) -> None:
         async def start(earlier: Any, model: str = "me/digits", **settings: Any) -> None:
             body = {**request(**settings), "definition": {**definition(**settings), "model": model}}
-            await stage.coordinator.create_optimization(ADMIN, {**body, "warm_start": earlier})
+            await stage.coordinator.optimizations.create(ADMIN, {**body, "warm_start": earlier})
 
         earlier = await stage.optimize(max_trials=1)
         with pytest.raises(UsageError, match=r"cannot be built on: it has no ended trial\. Leave warm_start out\."):
@@ -231,7 +231,7 @@ def test_what_cannot_be_built_on_is_said(play: Play) -> None:
             await start(earlier, kpi={"direction": "minimize"})
         with pytest.raises(UsageError, match=r"warm_start is '3', no id\."):
             await start(3)
-        assert (await stage.coordinator.optimizations())["total"] == 1
+        assert (await stage.coordinator.optimizations.page())["total"] == 1
 
     play(story)
 
@@ -282,7 +282,7 @@ async def optimize(stage: Stage, algorithm: str, space: dict[str, str] | None = 
     if space is not None:
         settings["space"] = space
     body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
-    made = await stage.coordinator.create_optimization(ADMIN, {**body, **more})
+    made = await stage.coordinator.optimizations.create(ADMIN, {**body, **more})
     return str(made["id"])
 
 
@@ -329,7 +329,7 @@ def test_after_a_warm_start_the_asks_are_those_of_fmin_that_knows_the_earlier_tr
         earlier = await optimize(stage, algorithm)
         agent = await stage.agent()
         before = [await one_trial(stage, agent) for _ in range(BEFORE)]
-        await stage.coordinator.stop_optimization(earlier)
+        await stage.coordinator.optimizations.stop(earlier)
         await optimize(stage, algorithm, space, warm_start=earlier)
         seen = []
         for _ in range(RANDOM + AFTER):

@@ -77,7 +77,7 @@ def test_a_line_of_any_kind_passes_and_what_is_proper_is_kept(play: Play, line: 
 
         assert reply["ended"] == [(claim["job_id"], 1)]
         await shows_everything(stage, claim["job_id"])
-        shown = await stage.coordinator.points(claim["job_id"], "accuracy")
+        shown = await stage.coordinator.jobs.points(claim["job_id"], "accuracy")
         assert {0.5, 0.75} <= set(shown["channels"][0]["y"][0])
 
     play(story)
@@ -86,12 +86,13 @@ def test_a_line_of_any_kind_passes_and_what_is_proper_is_kept(play: Play, line: 
 async def shows_everything(stage: Stage, job_id: str) -> None:
     """Make every view and record of the job that people ask for."""
     coordinator = stage.coordinator
-    shown = await coordinator.job(job_id)
-    views = [shown, await coordinator.points(job_id), await coordinator.jobs(), await coordinator.optimizations()]
-    columns, rows = await coordinator.trial_export(shown["optimization"], all_attempts=True)
+    shown = await coordinator.jobs.one(job_id)
+    points, jobs = await coordinator.jobs.points(job_id), await coordinator.jobs.page()
+    views = [shown, points, jobs, await coordinator.optimizations.page()]
+    columns, rows = await coordinator.exports.trials(shown["optimization"], all_attempts=True)
     for view in (*views, columns, list(rows)):
         msgspec.json.encode(view)
-    columns, rows = await coordinator.point_export(shown["optimization"], all_attempts=True)
+    columns, rows = await coordinator.exports.points(shown["optimization"], all_attempts=True)
     msgspec.json.encode(list(rows))
     row = await coordinator.store.read(lambda tx: reads.job(tx, job_id))
     record = await coordinator.store.read(lambda tx: assembly.job_record(tx, row))

@@ -51,7 +51,7 @@ def test_twelve_trials_through_the_worker_process_and_each_ask_again_in_a_new_on
         kpi = {"channel": "loss", "direction": "minimize"}
         section = {**settings, "kpi": kpi, "space": SPACES[algorithm], "on_failure": {"stop_after": None}}
         body = {"definition": {**DEFINITION, "optimization": section}, "commit": COMMIT, "folder": "", "source": {}}
-        made = (await stage.coordinator.create_optimization(ADMIN, body))["id"]
+        made = (await stage.coordinator.optimizations.create(ADMIN, body))["id"]
         agent = await stage.agent()
         for _ in range(TRIALS):
             (claim,) = await agent.claim()
@@ -60,7 +60,7 @@ def test_twelve_trials_through_the_worker_process_and_each_ask_again_in_a_new_on
             events = [happened(claim, "running"), happened(claim, "exited", exit=exit_of(told))]
             await agent.sync([(claim, "journal/1-aa", 0, told)], events)
 
-        row = await stage.coordinator.optimization(made)
+        row = await stage.coordinator.optimizations.one(made)
         assert (row["state"], row["finished"]) == ("DONE", TRIALS)
         asks = stage.coordinator.store.read_sync(lambda tx: _asks(tx, made, algorithm))
         assert len(asks) == TRIALS
@@ -97,10 +97,10 @@ def test_an_algorithm_that_cannot_run_here_is_refused_before_anything_starts(pla
 
     async def story(stage: Stage) -> None:
         with pytest.raises(UsageError) as raised:
-            await stage.coordinator.create_optimization(ADMIN, request(algorithm=algorithm))
+            await stage.coordinator.optimizations.create(ADMIN, request(algorithm=algorithm))
 
         assert str(raised.value) == said
-        assert (await stage.coordinator.optimizations())["total"] == 0
+        assert (await stage.coordinator.optimizations.page())["total"] == 0
 
     play(story)
 
@@ -108,10 +108,10 @@ def test_an_algorithm_that_cannot_run_here_is_refused_before_anything_starts(pla
 def test_an_expression_that_it_cannot_draw_is_refused_before_anything_starts(play: Play) -> None:
     async def story(stage: Stage) -> None:
         with pytest.raises(UsageError, match=r"^parameter lr: normal has no bounds, and the algorithm is optuna-tpe\."):
-            await stage.coordinator.create_optimization(
+            await stage.coordinator.optimizations.create(
                 ADMIN, request(algorithm="optuna-tpe", space={"lr": "normal(0, 1)"})
             )
 
-        assert (await stage.coordinator.optimizations())["total"] == 0
+        assert (await stage.coordinator.optimizations.page())["total"] == 0
 
     play(story)

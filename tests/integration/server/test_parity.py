@@ -86,7 +86,7 @@ def test_forty_trials_one_at_a_time_are_those_of_fmin(play: Play, algorithm: str
         process: OptimizerProcess = stage.optimizer
         settings = {**DEFINITION["optimization"], "algorithm": algorithm}  # type: ignore[dict-item]
         body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
-        await stage.coordinator.create_optimization(ADMIN, body)
+        await stage.coordinator.optimizations.create(ADMIN, body)
         agent = await stage.agent()
         seen = [await one_trial(stage, agent) for _ in range(TRIALS // 2)]
 
@@ -129,7 +129,7 @@ def test_each_ask_of_a_parallel_search_can_be_made_again_from_what_is_stored(pla
         process: OptimizerProcess = stage.optimizer
         settings = {**DEFINITION["optimization"], "max_parallel": 4, "max_trials": 24}  # type: ignore[dict-item]
         body = {"definition": {**DEFINITION, "optimization": settings}, "commit": COMMIT, "folder": "", "source": {}}
-        made = (await stage.coordinator.create_optimization(ADMIN, body))["id"]
+        made = (await stage.coordinator.optimizations.create(ADMIN, body))["id"]
         agent = await stage.agent(slots=4)
         rng = np.random.default_rng(5)
         running: list[dict[str, Any]] = []

@@ -87,7 +87,7 @@ def test_a_bad_trial_is_stopped_while_it_runs_and_keeps_its_kpi(play: Play, prun
 
         job = await stage.job(claim)
         assert (job["state"], job["end_reason"], job["kpi"]) == ("DONE", "pruned", 0.1)
-        assert (await stage.coordinator.optimization(its_id))["counts"]["DONE"] == 7
+        assert (await stage.coordinator.optimizations.one(its_id))["counts"]["DONE"] == 7
         assert stage.coordinator.store.read_sync(check.violations) == []
 
     play(story)
@@ -101,10 +101,10 @@ def test_nothing_is_pruned_without_a_rule_or_after_a_user_stopped_it(play: Play)
             await agent.deliver(await agent.claim_one(), run(0.9))
             claim = await agent.claim_one()
             if pruning is not None:
-                await stage.coordinator.stop_job(claim["job_id"])
+                await stage.coordinator.jobs.stop(claim["job_id"])
             desired = await some_epochs(agent, claim, run(0.1))
             assert [cause for *_, cause in desired] == ([] if pruning is None else ["user"])
             await agent.sync([], [happened(claim, "exited", exit=exit_of(run(0.1)))])
-            assert (await stage.coordinator.optimization(its_id))["state"] == "DONE"
+            assert (await stage.coordinator.optimizations.one(its_id))["state"] == "DONE"
 
     play(story)

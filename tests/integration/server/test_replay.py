@@ -25,7 +25,7 @@ Play = Callable[..., None]
 async def started(stage: Stage, **settings: Any) -> str:
     chosen = {**DEFINITION["optimization"], "initial_random": 6, **settings}  # type: ignore[dict-item]
     body = {"definition": {**DEFINITION, "optimization": chosen}, "commit": COMMIT, "folder": "", "source": {}}
-    return str((await stage.coordinator.create_optimization(ADMIN, body))["id"])
+    return str((await stage.coordinator.optimizations.create(ADMIN, body))["id"])
 
 
 async def play_trials(agent: Agent, trials: int, parallel: int) -> None:
@@ -42,7 +42,7 @@ async def play_trials(agent: Agent, trials: int, parallel: int) -> None:
 
 async def verdict(stage: Stage, optimization: str, process: OptimizerProcess) -> Mapping[str, Any]:
     """Return what a replay says, the search having been sent to another machine."""
-    found = await stage.coordinator.stored_search(optimization)
+    found = await stage.coordinator.searches.stored(optimization)
     return [said async for said in replay(Search.from_json(found), process)][-1]
 
 
@@ -77,12 +77,12 @@ def test_a_parallel_search_that_was_edited_and_restarted_comes_out_again_and_tam
         agent.coordinator = stage.coordinator
         await play_trials(agent, 9, 4)
 
-        news = [said async for said in await stage.coordinator.verify(made)]
+        news = [said async for said in await stage.coordinator.searches.verify(made)]
         total = news[-1]["total"]
         assert total >= 17
         assert news[:-1] == [{"checked": n, "total": total} for n in range(total + 1)]
         assert (news[-1]["equal"], news[-1]["first"], news[-1]["checked"]) == (True, None, total)
-        assert [one["space_version"] for one in (await stage.coordinator.stored_search(made))["made_with"]] == [1, 2]
+        assert [one["space_version"] for one in (await stage.coordinator.searches.stored(made))["made_with"]] == [1, 2]
         assert news[-1]["recorded"] == news[-1]["replayed"] == process.versions
 
         found = await stage.coordinator.store.read(partial(searches.search, optimization_id=made))
@@ -137,14 +137,14 @@ def test_every_algorithm_can_be_replayed(play: Play, algorithm: str) -> None:
 def test_one_verification_at_a_time_and_it_may_be_left(play: Play) -> None:
     async def story(stage: Stage) -> None:
         made = await started(stage, algorithm="random", max_trials=2)
-        news = await stage.coordinator.verify(made)
+        news = await stage.coordinator.searches.verify(made)
         assert await anext(news) == {"checked": 0, "total": 0}
 
         with pytest.raises(Conflict, match=r"^another optimization is being verified\. Try again when that is over\.$"):
-            await stage.coordinator.verify(made)
+            await stage.coordinator.searches.verify(made)
         await news.aclose()
 
-        assert [said async for said in await stage.coordinator.verify(made)][-1]["equal"]
+        assert [said async for said in await stage.coordinator.searches.verify(made)][-1]["equal"]
 
     play(story)
 
@@ -157,9 +157,9 @@ def test_points_set_by_hand_and_earlier_trials_are_in_what_a_replayed_ask_saw(pl
         await play_trials(agent, 8, 1)
         chosen = {**DEFINITION["optimization"], "initial_random": 4, "max_trials": 14}  # type: ignore[dict-item]
         body = {"definition": {**DEFINITION, "optimization": chosen}, "commit": COMMIT, "folder": "", "source": {}}
-        made = (await stage.coordinator.create_optimization(ADMIN, {**body, "warm_start": earlier}))["id"]
+        made = (await stage.coordinator.optimizations.create(ADMIN, {**body, "warm_start": earlier}))["id"]
         await play_trials(agent, 5, 1)
-        await stage.coordinator.enqueue(ADMIN, made, {"values": {"x": 0.25}})
+        await stage.coordinator.optimizations.enqueue(ADMIN, made, {"values": {"x": 0.25}})
         await play_trials(agent, 9, 1)
 
         said = await verdict(stage, made, process)

@@ -85,7 +85,7 @@ def test_an_attempt_that_comes_back_after_the_next_claim_is_fenced(play: Play) -
         await ben.deliver(second, run(0.4))
         shown = await stage.job(first)
         assert (shown["state"], shown["kpi"], shown["agent"], shown["attempts"]) == ("DONE", 0.4, "ben", 2)
-        kept = await stage.coordinator.points(first["job_id"], "a", attempt=1)
+        kept = await stage.coordinator.jobs.points(first["job_id"], "a", attempt=1)
         assert kept["channels"][0]["y"] == [[1.0]]
 
     play(story)
@@ -105,7 +105,7 @@ def test_ten_lost_attempts_end_a_job_and_use_up_no_try(play: Play) -> None:
         assert shown["message"].startswith(
             "trial 1 was lost 10 times; the last time nothing was heard of it for 901 s."
         )
-        assert (await stage.coordinator.optimization(optimization))["state"] == "DONE"
+        assert (await stage.coordinator.optimizations.one(optimization))["state"] == "DONE"
 
     play(story)
 
@@ -176,11 +176,11 @@ def test_total_time_starts_nothing_more_and_lets_what_runs_end(play: Play) -> No
             stage.clock.pass_time(899)
             await agent.sync()
         await stage.pass_time(4)
-        assert (await stage.coordinator.optimization(optimization))["state"] == "STOPPING"
+        assert (await stage.coordinator.optimizations.one(optimization))["state"] == "STOPPING"
 
         await agent.deliver(claim, run(0.5))
 
-        shown = await stage.coordinator.optimization(optimization)
+        shown = await stage.coordinator.optimizations.one(optimization)
         assert (shown["state"], shown["reason"]) == ("DONE", "its total_time of 3600 s is over.")
         assert shown["counts"] == {"DONE": 1}
         assert await agent.claim() == []
@@ -192,10 +192,10 @@ def test_a_bell_rings_when_a_stop_is_wanted(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim()
         before = (await agent.sync())["bell"]
-        assert await stage.coordinator.bell(AGENT, agent.id, before, 0.0) == {"bell": before}
-        waiting = asyncio.create_task(stage.coordinator.bell(AGENT, agent.id, before, 30.0))
+        assert await stage.coordinator.agents.bell(AGENT, agent.id, before, 0.0) == {"bell": before}
+        waiting = asyncio.create_task(stage.coordinator.agents.bell(AGENT, agent.id, before, 30.0))
 
-        await stage.coordinator.stop_job(claim["job_id"])
+        await stage.coordinator.jobs.stop(claim["job_id"])
 
         assert await asyncio.wait_for(waiting, 10) == {"bell": before + 1}
 
@@ -206,7 +206,7 @@ def test_a_bell_rings_when_there_is_work(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent = await stage.agent()
         before = (await agent.sync(wants=1))["bell"]
-        waiting = asyncio.create_task(stage.coordinator.bell(AGENT, agent.id, before, 30.0))
+        waiting = asyncio.create_task(stage.coordinator.agents.bell(AGENT, agent.id, before, 30.0))
 
         await stage.optimize()
 

@@ -27,15 +27,15 @@ def test_a_message_sent_twice_changes_nothing_the_second_time(play: Play) -> Non
             wants=1,
         )
 
-        first = await stage.coordinator.sync(AGENT, agent.id, header, payload)
-        again = await stage.coordinator.sync(AGENT, agent.id, header, payload)
+        first = await stage.coordinator.agents.sync(AGENT, agent.id, header, payload)
+        again = await stage.coordinator.agents.sync(AGENT, agent.id, header, payload)
 
         assert len(first["granted"]) == 1
         assert again["granted"] == first["granted"]
         assert again["ended"] == first["ended"]
-        shown = await stage.coordinator.points(claim["job_id"])
+        shown = await stage.coordinator.jobs.points(claim["job_id"])
         assert shown["channels"][0]["y"] == [[0.5, 0.7]]
-        assert await stage.coordinator.log(claim["job_id"]) == (b"hello\n", 6)
+        assert await stage.coordinator.jobs.log(claim["job_id"]) == (b"hello\n", 6)
 
     play(story)
 
@@ -64,7 +64,7 @@ def test_bytes_that_overlap_count_once(play: Play) -> None:
         reply = await agent.sync([(claim, "journal/1-aa", 0, told)])
 
         assert reply["acked"] == [(claim["job_id"], 1, "journal/1-aa", len(told))]
-        shown = await stage.coordinator.points(claim["job_id"], "accuracy")
+        shown = await stage.coordinator.jobs.points(claim["job_id"], "accuracy")
         assert shown["channels"][0]["y"] == [[0.1, 0.2, 0.3]]
 
     play(story)
@@ -77,10 +77,10 @@ def test_bytes_that_cannot_be_trusted_are_not_stored(play: Play, what: str) -> N
         header, payload = agent.message([(claim, "journal/1-aa", 10 if what == "a gap" else 0, run(0.1))], [])
         header["parts"][0]["crc"] ^= 0 if what == "a gap" else 1
 
-        reply = await stage.coordinator.sync(AGENT, agent.id, header, payload)
+        reply = await stage.coordinator.agents.sync(AGENT, agent.id, header, payload)
 
         assert reply["acked"] == [(claim["job_id"], 1, "journal/1-aa", 0)]
-        assert (await stage.coordinator.points(claim["job_id"]))["channels"] == []
+        assert (await stage.coordinator.jobs.points(claim["job_id"]))["channels"] == []
 
     play(story)
 
@@ -128,7 +128,7 @@ def test_lines_that_cannot_be_read_are_counted_and_the_rest_is_kept(play: Play) 
 
         await agent.deliver(claim, told)
 
-        shown = await stage.coordinator.points(claim["job_id"])
+        shown = await stage.coordinator.jobs.points(claim["job_id"])
         assert shown["channels"][0]["y"] == [[0.25, "nan"]]
         row = stage.coordinator.store.read_sync(lambda tx: tx.exec_driver_sql("SELECT bad_lines FROM streams").all())
         assert row == [(6,)]
@@ -202,11 +202,11 @@ def test_nobody_speaks_for_another_keys_agent(play: Play) -> None:
         header, _ = agent.message([], [])
 
         with pytest.raises(Forbidden, match="agent anna registered with another key"):
-            await stage.coordinator.sync(Key("other", "other", "agent", ""), agent.id, header, b"")
+            await stage.coordinator.agents.sync(Key("other", "other", "agent", ""), agent.id, header, b"")
         with pytest.raises(Forbidden, match="has the scope read, not agent"):
-            await stage.coordinator.sync(Key("agent", "r", "read", ""), agent.id, header, b"")
+            await stage.coordinator.agents.sync(Key("agent", "r", "read", ""), agent.id, header, b"")
         with pytest.raises(NotFound, match="there is no agent nobody"):
-            await stage.coordinator.sync(AGENT, "nobody", header, b"")
+            await stage.coordinator.agents.sync(AGENT, "nobody", header, b"")
 
     play(story)
 
@@ -231,9 +231,9 @@ def test_a_message_that_cannot_be_read_is_refused_in_a_sentence(play: Play) -> N
         header, payload = agent.message([(claim, "log", 0, b"four")], [])
 
         with pytest.raises(UsageError, match="the parts announce 4 bytes, but 3 came"):
-            await stage.coordinator.sync(AGENT, agent.id, header, payload[:3])
+            await stage.coordinator.agents.sync(AGENT, agent.id, header, payload[:3])
         with pytest.raises(UsageError, match="the sync message cannot be read: Expected `int`"):
-            await stage.coordinator.sync(AGENT, agent.id, {**header, "free_slots": "many"}, payload)
+            await stage.coordinator.agents.sync(AGENT, agent.id, {**header, "free_slots": "many"}, payload)
         with pytest.raises(UsageError, match=r"exit.json cannot be read: .*journals"):
             await agent.sync(events=[happened(claim, "exited", exit={"journals": 7})])
 
@@ -255,12 +255,12 @@ def test_an_agent_that_drains_is_told_so_and_gets_nothing(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await stage.optimize()
         agent = await stage.agent()
-        assert (await stage.coordinator.drain_agent("anna", True))["drain"] is True
+        assert (await stage.coordinator.agents.drain("anna", True))["drain"] is True
 
         reply = await agent.sync(wants=1)
         assert (reply["agent"], reply["granted"]) == ("drain", [])
 
-        await stage.coordinator.drain_agent(agent.id, False)
+        await stage.coordinator.agents.drain(agent.id, False)
         assert len(await agent.claim()) == 1
 
     play(story)
@@ -273,6 +273,6 @@ def test_the_registration_says_what_is_wrong_with_it(play: Play) -> None:
         with pytest.raises(UsageError, match="is no name for an agent"):
             await Agent(stage.coordinator, name="a\nb").connect()
         with pytest.raises(UsageError, match="the registration cannot be read: Object missing required field `slots`"):
-            await stage.coordinator.register_agent(AGENT, {"name": "x"})
+            await stage.coordinator.agents.register(AGENT, {"name": "x"})
 
     play(story)

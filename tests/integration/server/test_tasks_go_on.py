@@ -35,7 +35,7 @@ def test_an_ask_that_fails_in_the_store_is_prepared_again(play: Play, caplog: py
         agent, claim = await stage.claim()
         Failing(stage.coordinator.store, 0)
         failing = Failing(stage.coordinator.store, 1)
-        stage.coordinator._asks.wake(claim["optimization"])
+        stage.coordinator.ground.asks.wake(claim["optimization"])
         async with asyncio.timeout(5):
             while failing._left:
                 await asyncio.sleep(0.01)
@@ -64,7 +64,7 @@ def test_a_task_that_fails_is_logged_and_begins_again(play: Play, caplog: pytest
                 raise RuntimeError("it broke")
             done.set()
 
-        stage.coordinator._background(work)
+        stage.coordinator.background(work)
         async with asyncio.timeout(5):
             await done.wait()
 

@@ -11,7 +11,7 @@ from tests.integration.server.driver import ADMIN, Agent, CountingOptimizer, Mov
 def test_an_optimization_runs_to_its_end_and_knows_its_best_trial(tmp_path: Path) -> None:
     async def story() -> None:
         coordinator = await started(tmp_path, MovedClock())
-        made = await coordinator.create_optimization(ADMIN, request(max_trials=3, max_parallel=1), None)
+        made = await coordinator.optimizations.create(ADMIN, request(max_trials=3, max_parallel=1), None)
         agent = await Agent(coordinator).connect()
 
         for kpi in (0.5, 0.9, 0.7):
@@ -19,7 +19,7 @@ def test_an_optimization_runs_to_its_end_and_knows_its_best_trial(tmp_path: Path
             reply = await agent.deliver(claim, run(0.1, kpi), b"epoch 1\nepoch 2\n")
             assert reply["ended"] == [(claim["job_id"], claim["attempt"])]
 
-        shown = await coordinator.optimization(made["id"][:4])
+        shown = await coordinator.optimizations.one(made["id"][:4])
         assert shown["state"] == "DONE"
         assert shown["counts"] == {"DONE": 3}
         assert (shown["best"]["number"], shown["best"]["kpi"]) == (2, 0.9)
@@ -35,7 +35,7 @@ def test_each_ask_of_a_sequential_search_sees_every_end_before_it(tmp_path: Path
     async def story() -> None:
         optimizer = CountingOptimizer()
         coordinator = await started(tmp_path, MovedClock(), optimizer)
-        await coordinator.create_optimization(ADMIN, request(max_trials=6, max_parallel=1, initial_random=2), None)
+        await coordinator.optimizations.create(ADMIN, request(max_trials=6, max_parallel=1, initial_random=2), None)
         agent = await Agent(coordinator).connect()
 
         for _ in range(6):
@@ -52,7 +52,7 @@ def test_each_ask_of_a_sequential_search_sees_every_end_before_it(tmp_path: Path
 def test_one_message_ends_a_trial_and_claims_the_next(tmp_path: Path) -> None:
     async def story() -> None:
         coordinator = await started(tmp_path, MovedClock())
-        await coordinator.create_optimization(ADMIN, request(max_trials=4, max_parallel=1, initial_random=1), None)
+        await coordinator.optimizations.create(ADMIN, request(max_trials=4, max_parallel=1, initial_random=1), None)
         agent = await Agent(coordinator).connect()
         claim = await agent.claim_one()
 

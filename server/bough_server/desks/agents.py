@@ -1,0 +1,170 @@
+"""The desk for agents: registration, their one message, the doorbell, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bough_server.desks.ground import Ground
+from bough_server.service import agents, views
+from bough_server.service.changes import Changes
+from bough_server.service.dispatch import Dispatcher
+from bough_server.service.fleet import Presence
+from bough_server.service.identity import Key
+from bough_server.service.pruning import Pruner
+from bough_server.service.sync import Message, Outcome, read_header, save_heartbeat, slices
+from bough_server.store import schema
+
+_SAVE_HEARTBEAT_S = 10.0
+_MAX_BELL_WAIT_S = 60.0
+
+
+class Agents:
+    """What agents ask of a coordinator, and what is asked about them; opened after the ground."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._pruner = Pruner()
+        self._dispatcher = Dispatcher(
+            ground.fleet,
+            ground.asks.prepared,
+            ground.new_id,
+            lambda: secrets.token_hex(16),
+            ground.config.patience_s,
+        )
+
+    async def register(self, key: Key, body: Any) -> dict[str, Any]:
+        """Connect an agent: `POST /agents`."""
+        ground = self._ground
+        agents.require_agent_scope(key)
+        told = agents.read_registration(body)
+        clock = ground.clock.monotonic()
+        known = await ground.store.read(lambda tx: _agent_id(tx, key, told.name))
+        presence = ground.fleet.agents.get(known or "")
+        if presence is not None and clock - presence.heard_at <= ground.config.lease_ttl_s:
+            agents.refuse_second(told, presence.epoch, clock - presence.heard_at)
+        row = await ground.store.write(lambda tx: agents.register(tx, key, told, ground.clock.now(), ground.new_id))
+        self._meet(row)
+        ground.news.tell(Changes(agents={row["id"]}))
+        config = ground.config
+        times = {
+            "heartbeat_s": config.heartbeat_s,
+            "lease_ttl_s": config.lease_ttl_s,
+            "lost_after_s": config.lost_after_s,
+        }
+        return {"agent_id": row["id"], "instance": ground.instance, **times}
+
+    async def sync(self, key: Key, agent_id: str, header: Any, payload: bytes | memoryview) -> dict[str, Any]:
+        """Handle an agent's message: `POST /agents/{id}/sync`."""
+        ground = self._ground
+        told = read_header(header)
+        parts = slices(told, payload)
+        row = self._known(key, agent_id, told.epoch)
+        if row is None:
+            row = await ground.store.read(lambda tx: agents.of_key(tx, key, agent_id, told.epoch))
+        presence = self._meet(row)
+        answers = ground.asks.answers
+        presence.wanted = 0  # it is here: nobody needs to ring it
+        now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
+        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
+        outcome = await ground.store.write(message.handle)
+        ground.fleet.renew(outcome.accepted, message.clock)
+        await ground.commit(outcome.changes)
+        await self._wait_for_asks(message, outcome, answers)
+        ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
+        presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
+        await self._save_heartbeat(agent_id, presence, told.usage)
+        self._ring_others(agent_id, outcome)
+        return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
+
+    async def bell(self, key: Key, agent_id: str, after: int, wait_s: float) -> dict[str, Any]:
+        """Wait until something is wanted of the agent: `GET /agents/{id}/bell`."""
+        ground = self._ground
+        row = await ground.store.read(lambda tx: agents.of_key(tx, key, agent_id))
+        presence = self._meet(row, heard=False)
+        if presence.bell == after:
+            event = ground.bells.setdefault(agent_id, asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), max(0.0, min(wait_s, _MAX_BELL_WAIT_S)))
+        return {"bell": presence.bell}
+
+    async def page(self) -> list[dict[str, Any]]:
+        """List the agents: `GET /agents`."""
+        ground = self._ground
+        online = ground.fleet.online(ground.clock.monotonic())
+        return views.plain(await ground.store.read(lambda tx: views.agents_view(tx, online)))  # type: ignore[no-any-return]
+
+    async def drain(self, agent_id: str, on: bool) -> dict[str, Any]:
+        """Let the agent take nothing more, or again; its name will do."""
+        ground = self._ground
+        row = await ground.store.write(lambda tx: agents.set_drain(tx, agent_id, on))
+        presence = ground.fleet.agents.get(row["id"])
+        if presence is not None:
+            presence.is_draining, presence.row = on, row
+        await ground.commit(Changes(agents={row["id"]}, rung={row["id"]}))
+        return next(found for found in await self.page() if found["id"] == row["id"])
+
+    def _meet(self, row: dict[str, Any], heard: bool = True) -> Presence:
+        """Return what is known of that agent from moment to moment."""
+        ground = self._ground
+        now = ground.clock.monotonic()
+        presence = ground.fleet.agents.get(row["id"])
+        if presence is None:
+            bell = secrets.randbelow(2**30)  # so that a number from before a restart is not taken for this one's
+            presence = Presence(row["name"], row["slots"], row["epoch"], now, bell=bell)
+            ground.fleet.agents[row["id"]] = presence
+        presence.row = row
+        presence.slots, presence.epoch, presence.is_draining = row["slots"], row["epoch"], row["drain"]
+        presence.heard_at = now if heard else presence.heard_at
+        return presence
+
+    def _known(self, key: Key, agent_id: str, epoch: str) -> dict[str, Any] | None:
+        """Return the agent's row if it is known without the store that ``key`` speaks for it."""
+        ground = self._ground
+        presence = ground.fleet.agents.get(agent_id)
+        if presence is None or presence.row.get("key") != key.id or presence.epoch != epoch:
+            return None
+        agents.require_agent_scope(key)
+        return presence.row
+
+    async def _wait_for_asks(self, message: Message, outcome: Outcome, answers: int) -> None:
+        """Give the optimizer a moment, so that an agent need not come twice for one trial."""
+        ground = self._ground
+        deadline = ground.clock.monotonic() + ground.config.claim_wait_s
+        while outcome.granted.unprepared and len(outcome.granted.claims) < message.header.free_slots:
+            for optimization_id in outcome.granted.unprepared:
+                ground.asks.wake(optimization_id)
+            left = deadline - ground.clock.monotonic()
+            if left <= 0 or not await ground.asks.wait_for_answer(answers, left):
+                return
+            answers = ground.asks.answers
+            changes = Changes()
+            outcome.granted = await ground.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
+            await ground.commit(changes)
+
+    async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:
+        ground = self._ground
+        now = ground.clock.monotonic()
+        if now - presence.saved_at < _SAVE_HEARTBEAT_S:
+            return
+        presence.saved_at = now
+        at = ground.clock.now()
+        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, usage))
+        ground.news.tell(Changes(agents={agent_id}))
+
+    def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
+        ground = self._ground
+        if outcome.changes.optimizations or outcome.granted.is_deferred:
+            ground.ring_wanting(except_for=agent_id)
+        if outcome.granted.is_deferred:
+            asyncio.get_running_loop().call_later(ground.config.patience_s * 1.1, ground.ring, agent_id)
+
+
+def _agent_id(tx: Connection, key: Key, name: str) -> str | None:
+    mine = (schema.agents.c.name == name) & (schema.agents.c.key == key.id)
+    return tx.execute(select(schema.agents.c.id).where(mine)).scalar_one_or_none()

@@ -1,0 +1,118 @@
+"""What every desk stands on: the store, the clock, who is there, and what a committed change sets in motion."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bough.errors import UsageError
+from bough_server.broker import Broker
+from bough_server.config import Config
+from bough_server.service import optimizations
+from bough_server.service.asks import Asks, Optimizer
+from bough_server.service.changes import Changes
+from bough_server.service.clock import Clock
+from bough_server.service.fleet import Fleet
+from bough_server.service.news import News
+from bough_server.store import reads
+from bough_server.store.database import Database
+
+
+class Ground:
+    """Shared by all desks of one coordinator, on one event loop.
+
+    Args:
+        config: Where the coordinator lives and how patient it is.
+        clock: Where times come from.
+        optimizer: Answers asks.
+        new_id: Makes the ids of optimizations, jobs and agents.
+    """
+
+    def __init__(self, config: Config, clock: Clock, optimizer: Optimizer, new_id: Callable[[], str]) -> None:
+        self.config = config
+        self.clock = clock
+        self.optimizer = optimizer
+        self.new_id = new_id
+        self.instance = uuid.uuid4().hex
+        self.broker = Broker()
+        self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
+        self.bells: dict[str, asyncio.Event] = {}
+        self.on_ended: Callable[[], None] | None = None
+        self.store: Database
+        self.asks: Asks
+        self.news: News
+
+    async def open(self) -> None:
+        """Open the store, and what needs it.
+
+        Raises:
+            BoughError: The store cannot be opened; in one sentence.
+        """
+        self.store = await asyncio.to_thread(Database.open, self.config.database)
+        self.fleet.started_at = self.clock.monotonic()
+        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
+        self.news = News(self.store, self.broker, self.fleet, self.clock)
+
+    async def close(self) -> None:
+        """Close the store; harmless if it was never opened."""
+        if hasattr(self, "store"):
+            await asyncio.to_thread(self.store.close)
+
+    async def commit(self, changes: Changes) -> None:
+        """Tell everyone what was just committed."""
+        for optimization_id in changes.optimizations:
+            self.asks.wake(optimization_id)
+        for agent_id in changes.rung:
+            self.ring(agent_id)
+        for job_id in changes.ended:
+            self.fleet.forget(job_id)
+        if changes.ended and self.on_ended is not None:
+            self.on_ended()
+        self.news.tell(changes)
+
+    def ring(self, agent_id: str) -> None:
+        """Let that agent come, if it is known."""
+        presence = self.fleet.agents.get(agent_id)
+        if presence is None:
+            return
+        presence.bell += 1
+        event = self.bells.pop(agent_id, None)
+        if event is not None:
+            event.set()
+
+    def ring_wanting(self, except_for: str = "") -> None:
+        """Let every agent come that would take work."""
+        for agent_id, presence in self.fleet.online(self.clock.monotonic()).items():
+            if presence.wanted > 0 and agent_id != except_for:
+                self.ring(agent_id)
+
+    def top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
+        """Make rows for what may start, so that everyone sees what waits before an agent comes."""
+        row = reads.optimization(tx, optimization_id)
+        room = optimizations.places(row, self.fleet.slots(self.clock.monotonic()))
+        optimizations.top_up(tx, row, room, now, self.new_id, changes)
+        changes.optimizations.add(optimization_id)
+
+    def _ask_is_ready(self, optimization_id: str) -> None:
+        self.ring_wanting()
+
+    async def _ask_failed(self, optimization_id: str, reason: str) -> None:
+        changes = Changes()
+        text = f"the optimizer cannot go on: {reason} Then: bough optimization resume {optimization_id}."
+        await self.store.write(lambda tx: optimizations.pause(tx, optimization_id, changes, release=False, reason=text))
+        await self.commit(changes)
+
+
+def mapping(body: Any) -> dict[str, Any]:
+    """Return the body of a request if it is a mapping.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if not isinstance(body, dict):
+        raise UsageError("the request is no mapping.", "Send a JSON object.")
+    return body

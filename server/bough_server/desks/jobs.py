@@ -1,0 +1,92 @@
+"""The desk for jobs: starting one by hand, listing, showing, stopping; their points and logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bough_server.desks.ground import Ground, mapping
+from bough_server.service import definitions, idempotency, jobs, views
+from bough_server.service.changes import Changes
+from bough_server.service.identity import Key, require_owner
+from bough_server.store import reads, schema
+
+_MAX_LOG = 4 * 1024 * 1024
+
+
+class Jobs:
+    """Jobs, whether trials or started by hand."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def create(self, key: Key, body: Any, idempotency_key: str | None = None) -> dict[str, Any]:
+        """Queue a manual job: `POST /jobs`."""
+        body = mapping(body)
+        found = definitions.parse(body.get("definition"))
+        require_owner(key, found.model)
+        now = self._ground.clock.now()
+
+        def make(tx: Connection) -> str:
+            return jobs.create(tx, found, body, now, key.id, self._ground.new_id)
+
+        made = await self._ground.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, body, now, make))
+        await self._ground.commit(Changes(jobs={made}))
+        self._ground.ring_wanting()
+        return await self.one(made)
+
+    async def page(
+        self,
+        limit: int = 50,
+        offset: int = 0,
+        optimization: str | None = None,
+        state: str | None = None,
+        manual: bool | None = None,
+    ) -> dict[str, Any]:
+        """List jobs, newest first: `GET /jobs`."""
+
+        def page(tx: Connection) -> dict[str, Any]:
+            column = schema.jobs.c.optimization
+            where = [] if optimization is None else [column == reads.optimization(tx, optimization)["id"]]
+            where += [jobs.in_state(state)] if state else []
+            where += [] if manual is None else [column.is_(None) if manual else column.is_not(None)]
+            rows, total = jobs.page(tx, where, None, False, limit, offset)
+            return {"rows": views.jobs_view(tx, rows), "total": total}
+
+        return await self._ground.store.read(page)
+
+    async def one(self, job_id: str) -> dict[str, Any]:
+        """Show one job with its channels, infos and attempts; the beginning of its id will do."""
+        return await self._ground.store.read(lambda tx: views.plain(views.whole_job(tx, reads.job(tx, job_id))))
+
+    async def points(
+        self,
+        job_id: str,
+        channel: str | None = None,
+        attempt: int | None = None,
+        after: int | None = None,
+        most: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the points of one channel, or of all, thinned to ``most`` if given: `GET /jobs/{id}/points`."""
+        return await self._ground.store.read(
+            lambda tx: views.all_points(tx, reads.job(tx, job_id), channel, attempt, after or 0, most)
+        )
+
+    async def log(
+        self, job_id: str, offset: int = 0, limit: int = 65536, attempt: int | None = None
+    ) -> tuple[bytes, int]:
+        """Return a stretch of a job's log, and how many bytes the log has."""
+
+        def stretch(tx: Connection) -> tuple[bytes, int]:
+            row = reads.job(tx, job_id)
+            return reads.log_bytes(tx, row["id"], attempt or row["attempt"], offset, max(0, min(limit, _MAX_LOG)))
+
+        return await self._ground.store.read(stretch)
+
+    async def stop(self, job_id: str, now: bool = False) -> dict[str, Any]:
+        """End a job politely, or by force."""
+        changes, at = Changes(), self._ground.clock.now()
+        known = await self._ground.store.write(lambda tx: jobs.stop(tx, job_id, at, changes, at_once=now))
+        await self._ground.commit(changes)
+        return await self.one(known)
