@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "optimization": ("optimization", "List, show, watch, steer and verify optimizations."),
     "job": ("job", "List, show, watch and stop jobs, and read their logs."),
     "export": ("export", "Every trial, or every point, as CSV or JSON lines."),
+    "push": ("push", "Bring a run that was recorded without an agent to a coordinator."),
     "doctor": ("doctor", "What is wrong with this set-up, and why nothing is running."),
     "coordinator": ("coordinator", "The server: API, page, optimizers and archive."),
     "agent": ("agent", "The daemon that runs jobs on a machine."),

@@ -37,20 +37,24 @@ __all__ = [
 ]
 
 
-def start_job(name: str | None = None, api_key: object = None, api_token: object = None) -> Job:
+def start_job(
+    name: str | None = None, api_key: object = None, api_token: object = None, live: bool | None = None
+) -> Job:
     """Return this process's job; the first call starts it, later ones return the same.
 
     Args:
         name: The model, ``owner/name``. Only used where no agent runs the script: an agent knows better.
         api_key: Accepted from old scripts and ignored; bough needs no account.
         api_token: The same.
+        live: Where no agent runs the script, show it on the coordinator that one is logged in to, while it runs. None:
+            if the variable BOUGH_LIVE says so.
 
     Raises:
         UsageError: ``bough.yml`` is wrong, or the folder the agent named cannot be read.
     """
     from bough._job import start
 
-    return start(name)
+    return start(name, live)
 
 
 def context() -> Job:

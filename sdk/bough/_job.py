@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from bough import _layout, _numbers
+from bough import _by_hand, _layout, _numbers
 from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
 from bough._journal import Journal, rank, say
 from bough._limits import Control, EpochLimit
@@ -34,11 +34,11 @@ class _Required:
 REQUIRED = _Required()
 
 
-def start(name: str | None) -> Job:
+def start(name: str | None, live: bool | None = None) -> Job:
     """Return this process's job, started by the first call. See `bough.start_job`."""
     global _current
     if _current is None:
-        _current = _from_agent() or _alone(name)
+        _current = _from_agent() or _alone(name, live)
         _restore_interrupt()
     return _current
 
@@ -51,10 +51,15 @@ def _from_agent() -> Job | None:
     return Job(facts, attempt_dir, Values(_mapping(facts["values"])))
 
 
-def _alone(name: str | None) -> Job:
+def _alone(name: str | None, live: bool | None) -> Job:
     alone = Standalone(name, os.getcwd())
     values = Values(_mapping(alone.facts["values"]), alone.origin, alone.remedy)
-    return Job(alone.facts, alone.attempt_dir, values)
+    job = Job(alone.facts, alone.attempt_dir, values)
+    if alone.attempt_dir is not None:
+        _by_hand.note_end(alone.attempt_dir, alone.facts)
+        if _by_hand.is_wanted_live(live) and not rank():
+            _by_hand.go_live(alone.attempt_dir)
+    return job
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -31,6 +31,7 @@ CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
+LIVE = "BOUGH_LIVE"  # 1: a script by hand appears live on the coordinator one is logged in to
 KEY = "BOUGH_SECURE_KEY"
 COORDINATOR = "BOUGH_COORDINATOR"
 SECRETS = (KEY, COORDINATOR, HOME)

@@ -33,6 +33,7 @@ from bough_server.api import (
     models,
     optimizations,
     page,
+    recorded,
     replies,
     search,
     tables,
@@ -92,7 +93,7 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, agents, export, events):
+    for module in (access, optimizations, search, tables, models, jobs, recorded, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))

@@ -24,6 +24,7 @@ from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
 from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
+from bough_server.desks.recorded import Recorded
 from bough_server.desks.searches import Searches
 from bough_server.desks.tables import Tables
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
@@ -59,6 +60,7 @@ class Coordinator:
     jobs: Jobs
     models: Models
     optimizations: Optimizations
+    recorded: Recorded
     searches: Searches
     tables: Tables
 
@@ -86,6 +88,7 @@ class Coordinator:
         self.jobs = Jobs(ground)
         self.models = Models(ground)
         self.optimizations = Optimizations(ground, self.jobs)
+        self.recorded = Recorded(ground)
         self.searches = Searches(ground)
         self.tables = Tables(ground)
         self.background(ground.asks.run)

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, models, optimizations, search, tables
+from bough_server.api import access, agents, events, export, jobs, models, optimizations, recorded, search, tables
 from bough_server.api.security import Allow
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
@@ -64,6 +64,7 @@ MATRIX = {
     ("GET", "/api/v1/jobs/{job_id}/log"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/export"): READERS,
     ("POST", "/api/v1/jobs/{job_id}/stop"): CHANGERS,
+    ("POST", "/api/v1/recorded/{nonce}"): CHANGERS,
     ("POST", "/api/v1/agents"): AGENTS,
     ("GET", "/api/v1/agents"): WITH_KEY,
     ("POST", "/api/v1/agents/{agent_id}/sync"): AGENTS,
@@ -72,7 +73,8 @@ MATRIX = {
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [module.router for module in (access, optimizations, search, tables, models, jobs, agents, export, events)]
+MODULES = (access, optimizations, search, tables, models, jobs, recorded, agents, export, events)
+ROUTERS = [module.router for module in MODULES]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 

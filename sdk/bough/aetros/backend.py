@@ -61,10 +61,9 @@ class _Teed(subprocess.Popen):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         read_line: Optional[Callable[[str], object]] = kwargs.pop("read_line", None)
-        piped = [kwargs.get(name) == subprocess.PIPE for name in ("stdout", "stderr")]
         super().__init__(*args, **kwargs)
         streams = [(self.stdout, sys.stdout), (self.stderr, sys.stderr)]
-        self._readers = [_copy(source, target, read_line) for wanted, (source, target) in zip(piped, streams) if wanted]
+        self._readers = [_copy(source, target, read_line) for source, target in streams if source is not None]
 
     def wait(self, timeout: Optional[float] = None) -> int:
         """Wait for its end, and until its output is read."""

@@ -1,4 +1,4 @@
-"""AETROS's channels: `send` as scripts of 2016 to 2018 wrote it, checked as bough does, and never the training's end."""
+"""AETROS's channels: `send` as scripts of 2016 to 2018 wrote it, checked as bough does, and never a training's end."""
 
 from __future__ import annotations
 

@@ -197,7 +197,9 @@ class JobBackend:
         """Report a batch of the running epoch; ``batch_size`` is size in 0.13."""
         self._within("batch", batch, total, label, speed_label, batch_size if size is None else size)
 
-    def sample(self, sample: object, total: object = None, label: str = "SAMPLE", speed_label: str = "SAMPLES/S") -> None:
+    def sample(
+        self, sample: object, total: object = None, label: str = "SAMPLE", speed_label: str = "SAMPLES/S"
+    ) -> None:
         """Report a sample of the running epoch."""
         self._within("sample", sample, total, label, speed_label, 1)
 
@@ -349,7 +351,7 @@ class JobBackend:
 def _by_name(positions: tuple, named: Dict[str, Any]) -> Dict[str, Any]:  # type: ignore[type-arg]
     """Return the arguments after kpi by name: a bool in the first place is max_optimization of 0.7 and before."""
     names = _POSITIONS[1:] if positions and isinstance(positions[0], bool) else _POSITIONS
-    known = dict(zip(names, positions))
+    known = dict(zip(names, positions))  # noqa: B905  (Python 3.7 knows no strict)
     known.update(named)
     known.pop("graph_type", None)
     return known

@@ -3,6 +3,7 @@
 For the Keras of any time, 2 or 3: the framework is imported when the callback is made.
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from bough._journal import say
@@ -32,8 +33,9 @@ def KerasCallback(
     if insights or confusion_matrix:
         say("insights of layers and the confusion matrix are left out; accuracy, loss and learning rate are reported.")
     keras = _keras()
+    base: Any = keras.callbacks.Callback
 
-    class Reporting(keras.callbacks.Callback):  # type: ignore[misc]
+    class Reporting(base):
         """Hands the events of a training to an `Epochs`."""
 
         def __init__(self) -> None:

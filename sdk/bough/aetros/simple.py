@@ -5,11 +5,11 @@ The order is that of ``aetros/keras_model_utils.py`` (aetros-cli 0.14.14, `job_s
 
 from __future__ import annotations
 
+from bough.aetros.job import JobBackend, start_job
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional
-
-from bough.aetros.job import JobBackend, start_job
 
 
 class Trainer:

@@ -5,6 +5,7 @@
     model.fit(x, y, epochs=30, validation_data=…, callbacks=[Callback(kpi="val_accuracy")])
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import keras
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LEARNING_RATE = "learning_rate"
 
 
-class Callback(keras.callbacks.Callback):  # type: ignore[misc,unused-ignore]
+class Callback(keras.callbacks.Callback):
     """Reports the logs of each epoch under Keras's own names (``loss``, ``val_loss``, …), x is the epoch from 1.
 
     Args:

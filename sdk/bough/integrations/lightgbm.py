@@ -5,6 +5,7 @@
     lightgbm.train(params, data, valid_sets=[valid], valid_names=["valid"], callbacks=[callback(kpi="valid/l2")])
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from lightgbm.callback import EarlyStopException

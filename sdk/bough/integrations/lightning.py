@@ -5,6 +5,7 @@
     Trainer(max_epochs=30, logger=Logger(kpi="val_acc"), callbacks=[Reporter()])
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 try:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bough._job import Job
 
 
-class Logger(_Logger):  # type: ignore[misc,unused-ignore]
+class Logger(_Logger):
     """Every metric that the module logs becomes a channel; x is Lightning's step. Rank 0 reports.
 
     Args:
@@ -55,7 +56,7 @@ class Logger(_Logger):  # type: ignore[misc,unused-ignore]
         """Where Lightning keeps its checkpoints unless told otherwise: later attempts of the job find them again."""
         return self._metrics.job.checkpoint_dir
 
-    @rank_zero_only  # type: ignore[misc,unused-ignore]
+    @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Keep the module's own hyperparameters with the job."""
         found: Dict[str, Any] = dict(vars(params)) if not hasattr(params, "items") else dict(params)
@@ -63,14 +64,14 @@ class Logger(_Logger):  # type: ignore[misc,unused-ignore]
             if len(any_value(value)) < 10000:
                 self._metrics.job.set_info("hparams/" + str(name)[:100], value)
 
-    @rank_zero_only  # type: ignore[misc,unused-ignore]
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: Optional[int] = None) -> None:
         """Send what was logged at this step."""
         found = {name: scalar(value) for name, value in metrics.items() if name != "epoch"}
         self._metrics.send(0 if step is None else step, found)
 
 
-class Reporter(Callback):  # type: ignore[misc,unused-ignore]
+class Reporter(Callback):
     """Reports finished epochs, after all that Lightning logs of them, and ends the training when the job is to stop.
 
     An epoch counts as finished when the next one begins or the training ends: Lightning logs an epoch's last metrics

@@ -5,6 +5,7 @@
     Trainer(…, callbacks=[Callback(kpi="eval_accuracy")])
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from transformers import TrainerCallback
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from bough._job import Job
 
 
-class Callback(TrainerCallback):  # type: ignore[misc,unused-ignore]
+class Callback(TrainerCallback):
     """Reports under Transformers' own names (``loss``, ``eval_loss``, …); x is the global step. Rank 0 reports.
 
     An epoch counts as finished when the next one begins or the training ends: the Trainer evaluates after its

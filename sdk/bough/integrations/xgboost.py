@@ -5,6 +5,7 @@
     xgboost.train(params, data, rounds, evals=[(valid, "valid")], callbacks=[Callback(kpi="valid/rmse", rounds=rounds)])
 """
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from xgboost.callback import TrainingCallback
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from bough._job import Job
 
 
-class Callback(TrainingCallback):  # type: ignore[misc,unused-ignore]
+class Callback(TrainingCallback):
     """Reports ``<data>/<metric>``, x is the round from 1; in ``cv`` the mean, and its deviation as ``…/std``.
 
     Args:

@@ -209,7 +209,7 @@ def agents_view(tx: Connection, online: Iterable[str]) -> list[dict[str, Any]]:
     live = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(WITH_AGENT)).group_by(jobs.c.agent)
     running: dict[str | None, int] = dict(tx.execute(live).all())
     same = ["id", "name", "slots", "version", "host", "system", "labels", "drain", "registered_at", "seen_at", "usage"]
-    rows = tx.execute(select(agents).order_by(agents.c.name)).mappings()
+    rows = tx.execute(select(agents).where(agents.c.slots > 0).order_by(agents.c.name)).mappings()
     return [
         {name: row[name] for name in same} | {"online": row["id"] in there, "running": running.get(row["id"], 0)}
         for row in rows

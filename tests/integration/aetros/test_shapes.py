@@ -231,4 +231,4 @@ def test_embeddings_are_handed_in_or_said_to_be_left_out_and_the_script_goes_on(
 
     assert done.returncode == 0, done.stderr
     assert attempt.points("kpi") == [(1, 1)]
-    assert done.stderr in ("", "bough: add_embedding_word2vec keeps nothing in this version of bough; the script goes on.\n")
+    assert done.stderr == "" or "add_embedding_word2vec keeps nothing in this version of bough" in done.stderr

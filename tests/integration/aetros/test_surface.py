@@ -156,7 +156,8 @@ def test_by_hand_a_module_runs_the_script(tmp_path: Path) -> None:
 
 
 def test_by_hand_a_script_must_be_named(tmp_path: Path) -> None:
-    for arguments, said in ([], "no script is named. Write: python -m bough.aetros"), (["x.py"], "there is no script x.py"):
+    refused = {(): "no script is named. Write: python -m bough.aetros", ("x.py",): "there is no script x.py"}
+    for arguments, said in refused.items():
         done = subprocess.run(
             [sys.executable, "-m", "bough.aetros", *arguments], cwd=tmp_path, capture_output=True, text=True,
             env={"PYTHONPATH": str(SDK)}, timeout=60,

@@ -1,5 +1,6 @@
 """Keras 3 with a backend that runs on a CPU: bough's callback, and what AETROS's scripts use."""
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from typing import Any
@@ -70,7 +71,8 @@ def test_aetross_callback_reports_percent_loss_and_the_kpi(make_attempt: Any) ->
     done = attempt.ran(AETROS_HEADER + """
 job = aetros.backend.start_job('user/model')
 model = built()
-callback = job.create_keras_callback(model, insights=True, insights_x=X[0], confusion_matrix=True, validation_data=(X, Y))
+callback = job.create_keras_callback(model, insights=True, insights_x=X[0], confusion_matrix=True,
+                                     validation_data=(X, Y))
 model.fit(X, Y, epochs=2, validation_data=(X, Y), verbose=0, callbacks=[callback])
 """)
 

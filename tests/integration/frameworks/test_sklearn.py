@@ -1,5 +1,6 @@
 """scikit-learn: the callback protocol of 1.9, and the scorer."""
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from typing import Any
@@ -62,5 +63,5 @@ def test_a_score_that_is_not_a_number_stays_that(reports: Any) -> None:
 def test_a_scorer_needs_a_name(reports: Any) -> None:
     from functools import partial
 
-    with pytest.raises(UsageError, match=r"the scorer has no name for its channel. Give it one: scorer\(scoring, name="):
+    with pytest.raises(UsageError, match=r"the scorer has no name for its channel. Give it one: scorer\("):
         scorer(partial(max, 1), job=reports.job)

@@ -1,5 +1,6 @@
 """PyTorch: Lightning, Hugging Face's Trainer, the plain example; several processes of one job."""
 
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import warnings
@@ -19,7 +20,9 @@ def _lightning() -> Any:
 
 
 def _module(lightning: Any) -> Any:
-    class Module(lightning.LightningModule):  # type: ignore[misc]
+    base: Any = lightning.LightningModule
+
+    class Module(base):
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)
@@ -88,7 +91,9 @@ def _trained(reports: Any, folder: Path, epochs: int) -> None:
     pytest.importorskip("accelerate", reason="Hugging Face's Trainer needs it; run: make frameworks")
     from bough.integrations.transformers import Callback
 
-    class Model(torch.nn.Module):  # type: ignore[misc]
+    base: Any = torch.nn.Module
+
+    class Model(base):
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(4, 1)
