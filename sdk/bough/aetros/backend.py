@@ -83,6 +83,7 @@ def _copy(source: Any, target: Any, read_line: Optional[Callable[[str], object]]
             target.flush()
             if read_line is not None:
                 read_line(text)
+        source.close()
 
     reader = threading.Thread(target=run, daemon=True)
     reader.start()

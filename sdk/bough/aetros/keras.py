@@ -76,7 +76,7 @@ class Epochs:
         count = getattr(model, "count_params", None)
         self._job.set_info("Keras version", version)
         self._job.set_info("optimizer", type(optimizer).__name__)
-        if callable(count):
+        if count is not None:
             self._job.set_info("parameters", int(count()))
         self._job.progress(0, _epochs_of(params))
 

@@ -5,7 +5,8 @@
     model.fit(x, y, epochs=30, validation_data=…, callbacks=[Callback(kpi="val_accuracy")])
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportAttributeAccessIssue=false
+# pyright: reportGeneralTypeIssues=false
 from __future__ import annotations
 
 import keras

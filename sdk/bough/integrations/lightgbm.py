@@ -5,7 +5,8 @@
     lightgbm.train(params, data, valid_sets=[valid], valid_names=["valid"], callbacks=[callback(kpi="valid/l2")])
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportAttributeAccessIssue=false
+# pyright: reportGeneralTypeIssues=false
 from __future__ import annotations
 
 from lightgbm.callback import EarlyStopException

@@ -5,7 +5,8 @@
     Trainer(max_epochs=30, logger=Logger(kpi="val_acc"), callbacks=[Reporter()])
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportAttributeAccessIssue=false
+# pyright: reportGeneralTypeIssues=false
 from __future__ import annotations
 
 try:

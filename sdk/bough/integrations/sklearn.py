@@ -6,7 +6,7 @@
     cross_val_score(estimator, x, y, scoring=scorer("accuracy", kpi=True))    # each fold
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportOptionalCall=false
 from __future__ import annotations
 
 from sklearn.metrics import check_scoring, get_scorer

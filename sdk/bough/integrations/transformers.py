@@ -5,7 +5,8 @@
     Trainer(…, callbacks=[Callback(kpi="eval_accuracy")])
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportAttributeAccessIssue=false
+# pyright: reportGeneralTypeIssues=false
 from __future__ import annotations
 
 from transformers import TrainerCallback

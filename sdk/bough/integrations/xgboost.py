@@ -5,7 +5,8 @@
     xgboost.train(params, data, rounds, evals=[(valid, "valid")], callbacks=[Callback(kpi="valid/rmse", rounds=rounds)])
 """
 
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportAttributeAccessIssue=false
+# pyright: reportGeneralTypeIssues=false
 from __future__ import annotations
 
 from xgboost.callback import TrainingCallback
