@@ -117,7 +117,7 @@ def points_of(tx: Connection, channel: Row, cut: Mapping[str, int]) -> Points:
         .order_by(point_chunks.c.writer, point_chunks.c.first_seq)
     )
     decoded = [(writer, codec.decode(data)) for writer, data in tx.execute(chunks)]
-    whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
+    whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] != "number")
     lengths = [len(chunk.seq) for _, chunk in decoded]
     writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
     limits = np.repeat(np.array([cut.get(writer, _NO_CUT) for writer, _ in decoded], np.int64), lengths)
