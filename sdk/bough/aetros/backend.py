@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from bough import _layout
+from bough._images import Image
 from bough.aetros.channels import JobChannel, JobLossChannel
 from bough.aetros.job import JobBackend, context, create_job, start_job
 
@@ -15,24 +16,14 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional
 
 
-class JobImage:
-    """An image with a name, for insights.
-
-    Args:
-        name: Of the image; up to 0.7 ``id``.
-        pil_image: A `PIL.Image`; up to 0.7 ``image``.
-        label: Shown with it; up to 0.7 ``title``.
-        pos: Order among the images of a step.
-    """
+class JobImage(Image):
+    """An image with a name, for insights; up to 0.7 its arguments were id, image and title."""
 
     def __init__(
         self, name: Any = None, pil_image: Any = None, label: Any = None, pos: Any = None, id: Any = None,
         image: Any = None, title: Any = None,
     ) -> None:  # fmt: skip
-        self.id = self.name = id if name is None else name
-        self.image = self.pil_image = image if pil_image is None else pil_image
-        self.label = self.title = title if label is None else label
-        self.pos = pos
+        super().__init__(id if name is None else name, image if pil_image is None else pil_image, label, pos, title)
 
 
 class EventListener:

@@ -1,14 +1,10 @@
-"""AETROS's channels: `send` as scripts of 2016 to 2018 wrote it, checked as bough does, and never a training's end."""
+"""AETROS's channels: `send` as scripts of 2016 to 2018 wrote it."""
 
 from __future__ import annotations
 
 import math
 
 from bough._channel import Channel
-from bough._journal import say
-from bough.errors import UsageError
-
-MAX_COMPLAINTS = 3  # of one channel: a loop that sends nonsense fills no log
 
 
 class JobChannel:
@@ -22,21 +18,10 @@ class JobChannel:
         self.name = channel.name
         self.traces = channel.traces
         self._channel = channel
-        self._complaints = 0
 
     def send(self, x: object, y: object) -> None:
         """Report one point. What is no number, or not one value per trace, is left out and said in the log."""
-        try:
-            self._channel.send(_natural(x), _listed(y, self._channel.type == Channel.TEXT))
-        except UsageError as error:
-            self._complain(error)
-
-    def _complain(self, error: UsageError) -> None:
-        self._complaints += 1
-        if self._complaints < MAX_COMPLAINTS:
-            say("a point was left out: " + str(error))
-        elif self._complaints == MAX_COMPLAINTS:
-            say("a point was left out: " + str(error) + " Further ones of channel " + self.name + " are not named.")
+        self._channel.send(_natural(x), y if self._channel.type != Channel.NUMBER else _listed(y))
 
 
 class JobLossChannel:
@@ -68,7 +53,5 @@ def _natural(value: object) -> object:
     return value
 
 
-def _listed(y: object, is_text: bool) -> object:
-    if is_text:
-        return y
+def _listed(y: object) -> object:
     return [_natural(value) for value in y] if isinstance(y, (list, tuple)) else _natural(y)

@@ -12,7 +12,7 @@ from bough.integrations.reporting import scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional
+    from typing import Any, Dict, List, Optional
 
 ACCURACY = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
 
@@ -30,8 +30,8 @@ def KerasCallback(
         raise Exception("Can not build Keras callback with active insights but with invalid `insights_x` as input.")
     if confusion_matrix and validation_data is None:
         raise Exception("Can not build Keras callback with active confusion_matrix but with no `validation_data`.")
-    if insights or confusion_matrix:
-        say("insights of layers and the confusion matrix are left out; accuracy, loss and learning rate are reported.")
+    if insights:
+        say("pictures of layers are left out; accuracy, loss and learning rate are reported.")
     keras = _keras()
     base: Any = keras.callbacks.Callback
 
@@ -40,7 +40,7 @@ def KerasCallback(
 
         def __init__(self) -> None:
             super().__init__()
-            self._epochs = Epochs(job)
+            self._epochs = Epochs(job, validation_data if confusion_matrix else None)
 
         def on_train_begin(self, logs: Any = None) -> None:
             self._epochs.begin(self.model, self.params or {}, str(keras.__version__))
@@ -62,8 +62,9 @@ class Epochs:
     A metric that is missing stays missing, and NaN stays NaN: AETROS sent 0 and -1, which an optimizer believed.
     """
 
-    def __init__(self, job: JobBackend) -> None:
+    def __init__(self, job: JobBackend, validation: Any = None) -> None:
         self._job = job
+        self._validation = validation  # (x, y) for the confusion matrix, or None
         self._accuracy: Any = None
         self._loss: Any = None
         self._rate: Any = None
@@ -83,13 +84,15 @@ class Epochs:
     def batch(self, done: int, params: Dict[str, Any], logs: Dict[str, Any]) -> None:
         """A batch is finished."""
         total = params.get("steps")
-        self._job.batch(done, total, logs.get("size"))
+        if total:
+            self._job.batch(done, total, logs.get("size"))
 
     def end(self, epoch: int, model: Any, params: Dict[str, Any], logs: Dict[str, Any]) -> None:
         """An epoch is finished: loss, then accuracy, which may be the KPI, then the progress."""
         found = {name: scalar(value) for name, value in logs.items()}
         self._send_loss(epoch, found)
         self._send_rate(epoch, model)
+        self._send_confusion(epoch, model)
         self._send_accuracy(epoch, found)
         self._job.progress(epoch, _epochs_of(params))
 
@@ -111,6 +114,18 @@ class Epochs:
             self._rate = self._job.create_channel("learning rate")
         self._rate.send(epoch, value)
 
+    def _send_confusion(self, epoch: int, model: Any) -> None:
+        """Keep how often each class was taken for each; AETROS's matrix had the true classes as rows."""
+        if not isinstance(self._validation, (tuple, list)) or len(self._validation) < 2:
+            return  # a generator's samples are gone once they are drawn
+        x, y = self._validation[:2]
+        truth, predicted = _classes(y), _classes(model.predict(x, verbose=0))
+        size = max([*truth, *predicted], default=0) + 1
+        rows = [[0] * size for _ in range(size)]
+        for true, taken in zip(truth, predicted):  # noqa: B905
+            rows[true][taken] += 1
+        self._job.add_insight_confusion_matrix(epoch, rows)
+
     def _send_accuracy(self, epoch: int, logs: Dict[str, Any]) -> None:
         name = next((name for name in ACCURACY if logs.get(name) is not None), None)
         if name is None:
@@ -124,6 +139,16 @@ class Epochs:
             )
         percent = [_percent(logs[name])] + ([_percent(validation)] if self._has_validation else [])
         self._accuracy.send(epoch, percent)
+
+
+def _classes(y: Any) -> List[int]:
+    """Return the class of each sample: the largest of several outputs, or whether a single one is above a half."""
+    rows = y.tolist() if hasattr(y, "tolist") else list(y)
+    flat = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
+    if any(isinstance(row, list) for row in flat):
+        return [row.index(max(row)) for row in flat]
+    is_share = any(value != int(value) for value in flat)
+    return [int(value > 0.5) if is_share else int(value) for value in flat]
 
 
 def _percent(share: Optional[float]) -> float:

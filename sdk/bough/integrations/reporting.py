@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bough
 from bough._journal import say
-from bough.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from bough._job import Job
 
 MAX_CHANNELS = 500
+OWN = "the script has a channel of that name with several traces, or of text."
 LOSSES = ("loss", "error", "rmse", "mae", "mse", "mape", "logloss", "perplexity", "wer", "cer", "deviance")
 
 
@@ -46,12 +46,8 @@ class Metrics:
             if value is None or isinstance(value, (str, bytes)):
                 continue
             channel = self._channel(str(name), maximize)
-            if channel is None:
-                continue
-            try:
+            if channel is not None:
                 channel.send(x, value)
-            except UsageError as error:
-                self._skip(str(name), str(error))
 
     def progress(self, done: Any, total: Any = None) -> None:
         """Report that so many epochs are finished."""
@@ -68,18 +64,17 @@ class Metrics:
 
     def _made(self, name: str, maximize: Optional[bool]) -> Optional[Channel]:
         if len(self._channels) >= MAX_CHANNELS:
-            self._skip("more", "there are " + str(MAX_CHANNELS) + " metrics already.")
-            return None
+            return self._skip("more", "there are " + str(MAX_CHANNELS) + " metrics already.")
+        if name in self.job._channels:  # the script's own: of several traces, or of text, it is none for us
+            known = self.job._channels[name][1]
+            return known if len(known.traces) == 1 and known.type == known.NUMBER else self._skip(name, OWN)
         is_kpi = name == self.kpi
         wanted = self.maximize if self.maximize is not None else maximize
         better = not is_loss(name) if wanted is None else wanted
-        try:
-            return self.job.create_channel(name, kpi=is_kpi, main=is_kpi, max_optimization=better)
-        except UsageError as error:
-            self._skip(name, str(error))
-            return None
+        return self.job.create_channel(name, kpi=is_kpi, main=is_kpi, max_optimization=better)
 
     def _skip(self, name: str, why: str) -> None:
+        """Say once that a metric is not reported, and why."""
         if name not in self._skipped:
             self._skipped.add(name)
             say("the metric " + name[:100] + " is not reported: " + why)

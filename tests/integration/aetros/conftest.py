@@ -39,6 +39,10 @@ class AetrosAttempt(Attempt):
         """Return what was sent through a channel."""
         return [(line[4], line[5]) for line in self.lines("p") if line[3] == name]
 
+    def documents(self, kind: str) -> dict[str, Any]:
+        """Return the documents of a kind by name, the last one of each."""
+        return {line[4]: line[5] for line in self.lines("d") if line[3] == kind}
+
     def infos(self) -> dict[str, Any]:
         return {line[3]: line[4] for line in self.lines("i")}
 
