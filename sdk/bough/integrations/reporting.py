@@ -64,10 +64,14 @@ class Metrics:
 
     def _made(self, name: str, maximize: Optional[bool]) -> Optional[Channel]:
         if len(self._channels) >= MAX_CHANNELS:
-            return self._skip("more", "there are " + str(MAX_CHANNELS) + " metrics already.")
+            self._skip("more", "there are " + str(MAX_CHANNELS) + " metrics already.")
+            return None
         if name in self.job._channels:  # the script's own: of several traces, or of text, it is none for us
             known = self.job._channels[name][1]
-            return known if len(known.traces) == 1 and known.type == known.NUMBER else self._skip(name, OWN)
+            if len(known.traces) == 1 and known.type == known.NUMBER:
+                return known
+            self._skip(name, OWN)
+            return None
         is_kpi = name == self.kpi
         wanted = self.maximize if self.maximize is not None else maximize
         better = not is_loss(name) if wanted is None else wanted
