@@ -127,10 +127,7 @@ def _commands(command: Any, made: Converted) -> Any:
     return f"sh -c {shlex.quote(text)}"
 
 
-KNOWN = (
-    "model command parameters servers resources output working_dir priority maxEpochs maxTime "
-    "sourcePythonScript sourceGitUrl sourceGitTree models"
-).split()
+KNOWN = ["model", "command", "parameters", "servers", "resources", "output", "working_dir", "priority", "maxEpochs", "maxTime", "sourcePythonScript", "sourceGitUrl", "sourceGitTree", "models"]
 
 
 def _model(found: Any, otherwise: str) -> str:
