@@ -123,11 +123,15 @@ def _commands(command: Any, made: Converted) -> Any:
     text = str(command)
     if not re.search(r"[|&;<>$`\n*?]", text):
         return text
-    made.unmapped.append(("command", f"{text.splitlines()[0][:60]!r} needs a shell, as AETROS had one: it runs by sh -c"))
+    beginning = text.splitlines()[0][:60]
+    made.unmapped.append(("command", f"{beginning!r} needs a shell, as AETROS had one: it runs by sh -c"))
     return f"sh -c {shlex.quote(text)}"
 
 
-KNOWN = ["model", "command", "parameters", "servers", "resources", "output", "working_dir", "priority", "maxEpochs", "maxTime", "sourcePythonScript", "sourceGitUrl", "sourceGitTree", "models"]
+KNOWN = (
+    *("model", "command", "parameters", "servers", "resources", "output", "working_dir", "priority", "maxEpochs"),
+    *("maxTime", "sourcePythonScript", "sourceGitUrl", "sourceGitTree", "models"),
+)
 
 
 def _model(found: Any, otherwise: str) -> str:
@@ -143,7 +147,8 @@ def _settings(given: dict[str, Any], made: Converted) -> None:
     for name, key, unit in (("maxEpochs", "max_epochs", ""), ("maxTime", "max_time", "m")):
         if given.get(name):
             option = key.replace("_", "-")
-            words = f"write {key}: {given[name]}{unit} into optimization:, or give bough run --{option} {given[name]}{unit}"
+            limit = f"{given[name]}{unit}"
+            words = f"write {key}: {limit} into optimization:, or give bough run --{option} {limit}"
             made.unmapped.append((name, words))
     resources = given.get("resources") or {}
     if isinstance(resources, dict) and any(resources.values()):
@@ -241,7 +246,7 @@ def _index(default: Any, choices: list[Any]) -> int:
 
 
 def _loose(name: Any, value: Any) -> dict[str, Any]:
-    """Return the full form of a loose parameter: by the type of its value, as AETROS guessed; booleans stay booleans."""
+    """Return the full form of a loose parameter: by the type of its value, as AETROS guessed; a boolean stays one."""
     entry: dict[str, Any] = {"name": name, "defaultValue": value}
     if isinstance(value, bool):
         return {**entry, "type": "boolean"}

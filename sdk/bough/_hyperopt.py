@@ -25,7 +25,7 @@ def documents(search: Mapping[str, Any]) -> List[Dict[str, Any]]:
         Trials that the newest space could not have drawn are left out: a bound or a choice has moved since.
     """
     space = Space.from_json(search["spaces"][-1][1])
-    found = []
+    found: List[Dict[str, Any]] = []
     for _, values, loss in search["history"]:
         vals = _drawn(space, values)
         if vals is not None:

@@ -69,7 +69,7 @@ def _write_run(client: Client, job: Row, experiment: Path, experiment_id: str) -
     for name in ("artifacts", "metrics", "params", "tags"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     label = job["id"] if job["number"] is None else f"trial {job['number']}"
-    meta = {
+    meta: Row = {
         "artifact_uri": (folder / "artifacts").absolute().as_uri(),
         "end_time": _ms(job["ended_at"]),
         "entry_point_name": "",

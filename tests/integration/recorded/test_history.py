@@ -64,11 +64,11 @@ def job(api: Running, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def known(api: Running) -> dict[str, str]:
+def known(api: Running) -> dict[str, Any]:
     return {"coordinator": api.url, "key": api.admin}
 
 
-def test_a_job_is_a_row_and_its_points_are_rows(job: str, known: dict[str, str]) -> None:
+def test_a_job_is_a_row_and_its_points_are_rows(job: str, known: dict[str, Any]) -> None:
     (row,) = bough.history(job, **known)
     points = bough.history(job[:6], points=True, **known)
 
@@ -77,7 +77,7 @@ def test_a_job_is_a_row_and_its_points_are_rows(job: str, known: dict[str, str])
     assert all(math.isnan(point["y"]) for point in points if point["trace"] == "a")
 
 
-def test_a_frame_needs_pandas(job: str, known: dict[str, str]) -> None:
+def test_a_frame_needs_pandas(job: str, known: dict[str, Any]) -> None:
     try:
         import pandas
     except ImportError:
@@ -106,7 +106,7 @@ def test_the_coordinator_is_that_of_the_login(
     assert bough.history(job)[0]["job_id"] == job
 
 
-def test_refusals_are_bough_errors(api: Running, known: dict[str, str]) -> None:
+def test_refusals_are_bough_errors(api: Running, known: dict[str, Any]) -> None:
     with pytest.raises(NotFound):
         bough.history("nothing0", **known)
     with pytest.raises(Denied):
@@ -193,7 +193,7 @@ def test_hyperopt_goes_on_from_the_documents() -> None:
     assert len(trials.trials) == 5
 
 
-def test_an_optimization_without_ended_trials_gives_empty_ones(api: Running, known: dict[str, str]) -> None:
+def test_an_optimization_without_ended_trials_gives_empty_ones(api: Running, known: dict[str, Any]) -> None:
     pytest.importorskip("hyperopt", reason="a part of [server]")
     body = {"definition": DEFINITION, "commit": "0" * 40, "folder": "", "source": {}}
     its_id = api.call("POST", "/api/v1/optimizations", json=body).json()["id"]

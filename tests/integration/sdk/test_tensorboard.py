@@ -27,7 +27,8 @@ def event(tag: str, step: int, value: float) -> bytes:
     """Return an event with one simple value, by the numbers of event.proto and summary.proto."""
     inner = b"\x0a" + bytes([len(tag)]) + tag.encode() + b"\x15" + struct.pack("<f", value)
     summary = b"\x0a" + bytes([len(inner)]) + inner
-    return record(b"\x09" + struct.pack("<d", 1.0) + b"\x10" + bytes([step]) + b"\x2a" + bytes([len(summary)]) + summary)
+    times = b"\x09" + struct.pack("<d", 1.0) + b"\x10" + bytes([step])
+    return record(times + b"\x2a" + bytes([len(summary)]) + summary)
 
 
 def read(folder: Path) -> list[tuple[str, int, float]]:
