@@ -104,7 +104,7 @@ def fetch(url: str, token: Optional[str], path: str) -> bytes:
     from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
     class NoRedirect(HTTPRedirectHandler):
-        def redirect_request(self, *args: Any) -> None:  # the key goes to this address and to no other
+        def redirect_request(self, *args: Any, **kwargs: Any) -> None:  # the key goes to this address and to no other
             return None
 
     handlers: List[Any] = [NoRedirect()]

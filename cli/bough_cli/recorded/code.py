@@ -40,19 +40,19 @@ def bring(recorded: Recorded, client: Client, model: str) -> tuple[str, str]:
 
     Where the run was outside of git, or its commit is not there any more, it is a commit without files.
     """
-    place = recorded.folder.parent.parent
-    commit = recorded.facts.get("commit")
+    place = str(recorded.folder.parent.parent)
+    commit = str(recorded.facts.get("commit") or "")
     try:
-        top = _git.run(["rev-parse", "--show-toplevel"], cwd=str(place)).decode().strip()
-        git_dir = _git.run(["rev-parse", "--absolute-git-dir"], cwd=str(place)).decode().strip()
+        top = _git.run(["rev-parse", "--show-toplevel"], cwd=place).decode().strip()
+        git_dir = _git.run(["rev-parse", "--absolute-git-dir"], cwd=place).decode().strip()
         _git.run(["cat-file", "-e", f"{commit}^{{commit}}"], git_dir=git_dir)
     except _git.GitFailed:
-        commit = None
-    if commit and not (Path(git_dir) / "shallow").exists():
-        _push(client, model, git_dir, str(commit))
-        folder = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
-        return str(commit), "" if folder == "." else folder
-    return _push_nothing(client, model), ""
+        return _push_nothing(client, model), ""
+    if (Path(git_dir) / "shallow").exists():  # the coordinator keeps whole histories
+        return _push_nothing(client, model), ""
+    _push(client, model, git_dir, commit)
+    folder = os.path.relpath(os.path.realpath(place), os.path.realpath(top))
+    return commit, "" if folder == "." else folder
 
 
 def _push_nothing(client: Client, model: str) -> str:

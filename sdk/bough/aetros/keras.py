@@ -144,7 +144,7 @@ class Epochs:
 def _classes(y: Any) -> List[int]:
     """Return the class of each sample: the largest of several outputs, or whether a single one is above a half."""
     rows = y.tolist() if hasattr(y, "tolist") else list(y)
-    flat = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
+    flat: List[Any] = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
     if any(isinstance(row, list) for row in flat):
         return [row.index(max(row)) for row in flat]
     is_share = any(value != int(value) for value in flat)

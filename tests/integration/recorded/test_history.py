@@ -79,7 +79,7 @@ def test_a_job_is_a_row_and_its_points_are_rows(job: str, known: dict[str, Any])
 
 def test_a_frame_needs_pandas(job: str, known: dict[str, Any]) -> None:
     try:
-        import pandas
+        import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:
         with pytest.raises(UsageError, match=r"there is no pandas in this Python. Install it \(pip install pandas\)"):
             bough.history(job, frame=True, **known)
@@ -127,7 +127,7 @@ def elsewhere() -> Iterator[tuple[str, list[str | None]]]:
             self.send_header("Location", "/stolen")
             self.end_headers()
 
-        def log_message(self, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
