@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bough import _layout as layout
+from bough._journal import say
 from bough.errors import Conflict, UsageError
 from bough_agent import closing, ladder, leader, output, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
@@ -36,10 +37,11 @@ LINGER_S = 0.5  # resource trackers and the like end by themselves a moment afte
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
 RETRY_S = 1.0  # between two tries to write exit.json on a full disk
 RETRIES = 60  # where it is not for want of room: then the attempt is lost, and its slot is free
+SIZES_S = 1.0  # between two looks at the sizes of journals
 DESIRED_BYTES = 1 << 16
 SUPERVISOR_OOM_SCORE = -500
 
-JOURNAL_CAUSE = "journal"  # of a stop because the log outgrew its limit
+JOURNAL_CAUSE = "journal"  # of a stop because log or journals outgrew their limit
 SCRIPT_CAUSE = "script"  # of a stop because the program printed that it failed; its words are in the journal
 
 
@@ -184,6 +186,7 @@ class _Supervision:
         self.steps: list[tuple[str, float]] = []
         self.usage = {"user_s": 0.0, "system_s": 0.0, "max_rss_bytes": 0}
         self.has_children = False
+        self.sizes_due = self.started  # when the sizes of its journals are looked at next
         self.sync = closing.Sync(folder)
         facts = {"max_epochs": spec.max_epochs, "kpi": {"channel": spec.kpi_channel}, "limits": spec.limits}
         self.reports = Reports(folder, spec.cwd, facts, self._reach_limit, self._hear_end)
@@ -305,11 +308,27 @@ class _Supervision:
             self._stop(layout.MAX_TIME, Want.STOP)
         if os.path.exists(self._path(layout.LIMIT)):
             self._stop(layout.MAX_EPOCHS, Want.STOP)
-        if self.spec.log_limit is not None and os.fstat(log).st_size > self.spec.log_limit:
-            self._stop(JOURNAL_CAUSE, Want.STOP)
+        if self.cause is None:
+            self._watch_sizes(log)
         desired, cause = self._desired()
         if desired is not Want.RUN:
             self._stop(cause, desired)
+
+    def _watch_sizes(self, log: int) -> None:
+        """See whether it prints or reports more than it may; journals are measured once a second."""
+        if self.spec.log_limit is not None and os.fstat(log).st_size > self.spec.log_limit:
+            self._too_much(f"its log has more than {self.spec.log_limit} bytes. Print less.")
+        if time.monotonic() < self.sizes_due:
+            return
+        self.sizes_due = time.monotonic() + SIZES_S
+        limit = self.spec.limits["journal_bytes"]
+        if sum(closing.journal_sizes(self.folder).values()) > limit:
+            self._too_much(f"its journals have more than {limit} bytes. Report less often: each point is a line.")
+
+    def _too_much(self, what: str) -> None:
+        self.error = f"it was stopped: {what}"
+        say(self.error)
+        self._stop(JOURNAL_CAUSE, Want.STOP)
 
     def _look_for_kill(self) -> None:
         """Hear the coordinator while the tree is being ended; a stop is nothing new then."""

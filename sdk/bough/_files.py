@@ -129,6 +129,7 @@ class Files:
 
     def _copy(self, path: str) -> str:
         """Keep the content of a file; return its `<sha256>-<bytes>`."""
+        content = ""
         for left in range(TRIES, 0, -1):
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
             try:

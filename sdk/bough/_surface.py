@@ -15,6 +15,7 @@ from bough.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from bough._actions import Actions
     from bough._files import Files
@@ -45,7 +46,7 @@ class Surface:
 
     if TYPE_CHECKING:  # of Job
 
-        def create_channel(self, name: str, traces: object = None, *, yaxis: object = None) -> Channel: ...
+        def create_channel(self, name: str, *args: Any, **kwargs: Any) -> Channel: ...
         def get_run_time(self, precision: int = 3) -> float: ...
 
     # -- files ------------------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ class Surface:
 
 def _rows_of(rows: object) -> list[list[object]]:
     """Return rows of numbers, from lists or an array."""
-    listed = rows.tolist() if hasattr(rows, "tolist") else rows
+    listed: object = getattr(rows, "tolist", lambda: rows)()
     if not isinstance(listed, (list, tuple)) or not all(isinstance(row, (list, tuple)) for row in listed):
         raise UsageError("A confusion matrix is rows of numbers, got " + repr(rows)[:60] + ".", "Send a list of lists.")
     return [list(row) for row in listed]

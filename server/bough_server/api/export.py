@@ -79,6 +79,8 @@ def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
     row.update({name: export.iso(row[name]) for name in _TIMES})
     for prefix, part in (("p.", "values"), ("channel.", "last"), ("info.", "infos")):
         row.update({prefix + name: _number_again(value) for name, value in (job.get(part) or {}).items()})
+    system = (job.get("documents") or {}).get("system") or []
+    row.update({f"system.{one['name']}": _number_again(one["value"]) for one in system})
     return row
 
 

@@ -142,7 +142,7 @@ def _channel(row: Row) -> dict[str, Any]:
 def _attempt(tx: Connection, row: Row) -> dict[str, Any]:
     names = _agent_names(tx)
     same = ("attempt", "state", "claimed_at", "started_at", "ended_at", "python", "message", "exit")
-    shown = {name: row[name] for name in same} | {"agent": names.get(row["agent"])}
+    shown: dict[str, Any] = {name: row[name] for name in same} | {"agent": names.get(row["agent"])}
     if shown["exit"] is not None:
         shown["exit"] = {name: value for name, value in shown["exit"].items() if name != "files"}
     return shown
