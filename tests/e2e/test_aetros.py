@@ -87,4 +87,3 @@ def test_a_script_with_context_reads_choices_and_falls_off_its_end(lab: Lab, def
 
     assert (job["state"], job["end_reason"], job["kpi_last"]) == ("DONE", "finished", 0.1), job["message"]
     assert {channel["name"] for channel in job["channels"]} >= {"loss", "accuracy"}
-    assert 1 in job["infos"].values()

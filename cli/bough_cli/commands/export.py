@@ -37,7 +37,10 @@ def command(
     output: Path | None,
     target: Path | None,
 ) -> None:
-    """Every trial, or every point, as CSV or JSON lines; or all of it in the format of another program."""
+    """Every trial, or every point, as CSV or JSON lines.
+
+    TARGET is the file or, for MLflow, the folder to write; the same as --output.
+    """
     output = output or target
     if foreign is not None:
         click.echo(_write_foreign(client, id_, foreign, output), err=True)

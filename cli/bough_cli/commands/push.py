@@ -18,7 +18,7 @@ from bough_cli.client import Client
 @options.as_json
 @options.connected
 def command(client: Client, folder: Path, follow: bool, ended: bool, as_json: bool) -> int:
-    """Make a run that was recorded without an agent a job of the coordinator."""
+    """Bring a run that was recorded without an agent to a coordinator."""
     from bough_cli.recorded import follow_recorded, push_recorded
 
     if follow:
