@@ -88,6 +88,20 @@ def read(path: str) -> str:
         return ""
 
 
+def parent_folder() -> str | None:
+    """Return the folder of the script that started this process by multiprocessing; None for any other process.
+
+    What was started otherwise (a shell in a notebook, a launcher) is a run of its own.
+    """
+    folder = os.environ.get(_layout.BY_HAND_DIR)
+    module = sys.modules.get("multiprocessing.process")
+    if not folder or module is None or not os.path.isfile(os.path.join(folder, _layout.JOB)):
+        return None
+    process: Any = module.current_process()
+    is_child = getattr(process, "_inheriting", False) or getattr(process, "_parent_pid", None) is not None
+    return folder if is_child else None
+
+
 def note_end(folder: str, facts: dict[str, object]) -> None:
     """Write exit.json when this interpreter ends; a fork of it does not."""
     import atexit
