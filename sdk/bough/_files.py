@@ -137,7 +137,7 @@ class Files:
                 if not stat.S_ISREG(before.st_mode):
                     raise NotTaken("it is no ordinary file")
                 self._check_size(before.st_size)
-                content = self._keep(before.st_size, _chunks(handle))
+                content = self._keep(before.st_size, _chunks(handle, before.st_size))
                 after = os.fstat(handle)
             finally:
                 os.close(handle)
@@ -160,9 +160,9 @@ class Files:
         self._check_size(expected)
         count, total = self._kept()
         if count >= self._limits["files"]:
-            raise NotTaken("it would be more than the " + str(self._limits["files"]) + " files of a job")
+            raise NotTaken("the job has handed in as many files as it may (" + str(self._limits["files"]) + ")")
         if total + expected > self._limits["files_bytes"]:
-            raise NotTaken("it would be more than the " + str(self._limits["files_bytes"]) + " bytes of all its files")
+            raise NotTaken("the job may hand in " + str(self._limits["files_bytes"]) + " bytes in all")
         self._count += 1
         temporary = os.path.join(self._folder, ".new-" + str(os.getpid()) + "-" + str(id(self)) + str(self._count))
         digest, size = sha256(), 0
@@ -217,11 +217,13 @@ def shown(path: str) -> str:
     return path if path.isprintable() and len(path) <= 200 else repr(path)[:200]
 
 
-def _chunks(handle: int) -> object:
-    while True:
-        chunk = os.read(handle, CHUNK)
+def _chunks(handle: int, size: int) -> object:
+    """Yield what a file held when it was looked at: one that grows faster than it is read has no end."""
+    while size > 0:
+        chunk = os.read(handle, min(CHUNK, size))
         if not chunk:
             return
+        size -= len(chunk)
         yield chunk
 
 

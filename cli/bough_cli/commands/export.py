@@ -23,6 +23,8 @@ from bough_cli.client import Client
     help="A folder as MLflow keeps it, or hyperopt's documents as JSON; with -o.",
 )
 @click.option("--points", is_flag=True, help="Every reported point instead of every trial.")
+@click.option("--documents", "table", flag_value="documents", help="Every document: steps, insights, system facts, …")
+@click.option("--files", "table", flag_value="files", help="Every file that was handed in.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
 @click.argument("target", required=False, type=click.Path(path_type=Path))
@@ -33,6 +35,7 @@ def command(
     kind: str,
     foreign: str | None,
     points: bool,
+    table: str | None,
     all_attempts: bool,
     output: Path | None,
     target: Path | None,
@@ -46,7 +49,7 @@ def command(
         click.echo(_write_foreign(client, id_, foreign, output), err=True)
         return
     path = f"/{_kind(client, id_)}/{id_}/export"
-    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts)
+    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts, table=table)
     if output is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

@@ -94,6 +94,18 @@ async def file(found: TheCoordinator, key: Reading, job_id: str, path: str, atte
     return FileResponse(place, media_type="application/octet-stream", filename=name, headers=headers)
 
 
+@router.get("/{job_id}/documents")
+async def documents(
+    found: TheCoordinator,
+    key: Reading,
+    job_id: str,
+    kind: Annotated[str | None, Query(max_length=100)] = None,
+    attempt: Attempt = None,
+) -> Response:
+    """Return the documents of a job: images, confusion matrices, embeddings, steps, system facts, …"""
+    return json_reply(await found.jobs.documents(job_id, kind, attempt))
+
+
 @router.get("/{job_id}/actions")
 async def actions(found: TheCoordinator, key: Reading, job_id: str) -> Response:
     """Return the actions that the job registered, and every call with its answer."""

@@ -112,6 +112,16 @@ class Jobs:
             raise NotFound(f"the content of {path} is not here: {why}", "")
         return ContentStore(self._ground.config.contents).path(row["sha256"])
 
+    async def documents(self, job_id: str, kind: str | None = None, attempt: int | None = None) -> dict[str, Any]:
+        """Return what a job keeps under names, all or of one kind: `GET /jobs/{id}/documents`."""
+
+        def found(tx: Connection) -> list[dict[str, Any]]:
+            row = reads.job(tx, job_id)
+            return documents.rows(tx, row["id"], attempt or row["attempt"], kind)
+
+        rows = await self._ground.store.read(found)
+        return {"rows": views.plain(rows), "total": len(rows)}
+
     async def actions(self, job_id: str) -> dict[str, Any]:
         """Return what a job lets people call, and the calls so far: `GET /jobs/{id}/actions`."""
 

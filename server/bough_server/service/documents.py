@@ -31,6 +31,7 @@ KINDS = (
     *("system", "step", "image", "confusion_matrix", "embedding"),
     *("graph", "section", "action", "result"),
 )
+FEW = ("system", "step", "graph", "section", "action")  # of which a job has few: shown with it
 MAX_NAME = 300
 MAX_DOCUMENTS = 20_000  # of one attempt
 
@@ -87,8 +88,25 @@ def rows(tx: Connection, job: str, attempt: int, kind: str | None = None) -> lis
 
 
 def by_kind(tx: Connection, job: str, attempt: int) -> dict[str, list[dict[str, Any]]]:
-    """Return the documents of an attempt by their kind; kinds without any are left out."""
+    """Return the documents of an attempt by their kind, those of `FEW` only; kinds without any are left out."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows(tx, job, attempt):
+    mine = (documents.c.job == job) & (documents.c.attempt == attempt) & documents.c.kind.in_(FEW)
+    columns = (documents.c.kind, documents.c.name, documents.c.value, documents.c.at)
+    for row in tx.execute(select(*columns).where(mine).order_by(documents.c.at, documents.c.name)).mappings():
         found[row["kind"]].append({name: row[name] for name in ("name", "value", "at")})
     return dict(found)
+
+
+def steps(tx: Connection, jobs: Sequence[tuple[str, int]]) -> dict[str, dict[str, Any]]:
+    """Return for each (job, attempt) its steps by their name: of the epoch "", of the job "epoch", named progress."""
+    if not jobs:
+        return {}
+    newest = dict(jobs)
+    mine = documents.c.job.in_(list(newest)) & (documents.c.kind == "step")
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for row in tx.execute(
+        select(documents.c.job, documents.c.attempt, documents.c.name, documents.c.value).where(mine)
+    ):
+        if newest[row.job] == row.attempt:
+            found[row.job][row.name] = row.value
+    return found

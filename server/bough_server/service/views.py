@@ -80,8 +80,9 @@ def plain(value: Any) -> Any:
 def jobs_view(tx: Connection, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return jobs as the API shows them, in the order of ``rows``."""
     names = _agent_names(tx)
+    steps = documents.steps(tx, [(row["id"], row["attempt"]) for row in rows if row["state"] in WITH_AGENT])
     last = reads.last_values(tx, [(row["id"], row["attempt"]) for row in rows])
-    return [_job(row, names, last.get(row["id"], {})) for row in rows]
+    return [_job(row, names, last.get(row["id"], {})) | {"steps": plain(steps.get(row["id"], {}))} for row in rows]
 
 
 def job_view(tx: Connection, row: Row) -> dict[str, Any]:
