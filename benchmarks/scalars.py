@@ -1,9 +1,10 @@
 """What one reported scalar costs: bough, a bare ``os.write``, TensorBoard, wandb offline, MLflow's files, Optuna.
 
 Each in a process of its own, in rounds that take turns with bare writes, so that a busy machine disturbs both alike:
-median microseconds per call of the calling thread, and the multiple of the bare write. Then a script is killed by SIGKILL right after a
-report, with each of them, and what its files hold is counted. The targets: bough at most 3.5 bare writes, and at least
-20 times cheaper than the cheapest peer that survives the kill; of 100,000 points none is lost.
+median microseconds per call of the calling thread, and the multiple of the bare write. Then a script is killed by
+SIGKILL right after a report, with each of them, and what its files hold is counted. The targets: bough at most 3.5
+bare writes, and at least 20 times cheaper than the cheapest peer that survives the kill; of 100,000 points none is
+lost.
 
     python benchmarks/scalars.py --venv .venv-peers      makes an environment with the peers, and runs in it
     python benchmarks/scalars.py                         runs with the peers that are there

@@ -2,8 +2,9 @@
 
 import os
 
-import bough
 import torch
+
+import bough
 
 EPOCHS = 20
 
