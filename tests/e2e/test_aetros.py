@@ -56,10 +56,12 @@ def definition() -> str:
     )
 
 
-def _job(lab: Lab, name: str, script: str, definition: str, *options: str) -> Any:
+def _job(
+    lab: Lab, name: str, script: str, definition: str, *options: str, files: dict[str, str] | None = None
+) -> Any:
     from tests.e2e.conftest import make_repository, wait_for
 
-    path = make_repository(Path(lab.place) / name, {"bough.yml": definition, "train.py": script})
+    path = make_repository(Path(lab.place) / name, {"bough.yml": definition, "train.py": script, **(files or {})})
     ran = lab.machine.bough("run", str(path), "--detach", "--json", *options)
     assert ran.code == 0, ran.err
     its_id = json.loads(ran.out)["id"]
@@ -87,3 +89,19 @@ def test_a_script_with_context_reads_choices_and_falls_off_its_end(lab: Lab, def
 
     assert (job["state"], job["end_reason"], job["kpi_last"]) == ("DONE", "finished", 0.1), job["message"]
     assert {channel["name"] for channel in job["channels"]} >= {"loss", "accuracy"}
+
+
+PRINTED = """
+printf '%s\\n' '{aetros: create-channel, name: loss, traces: [validation, training]}' 'an ordinary line'
+printf '%s\\n' '{aetros: channel, name: loss, x: 1, y: [0.5, 0.25]}'
+printf '%s\\n' '{"aetros": "channel", "name": "accuracy", "x": 3, "y": 6}' 'behind words {aetros: epoch, epoch: 3, total: 100}'
+printf '%s\\n' '{aetros: info, name: version, value: 2}' '{aetros: channel, name: [}'
+"""
+
+
+def test_another_language_reports_by_printing(lab: Lab, definition: str) -> None:
+    job = _job(lab, "aetros-bash", "", definition.replace("python train.py", "bash run.sh"), files={"run.sh": PRINTED})
+
+    assert (job["state"], job["end_reason"]) == ("DONE", "finished"), job["message"]
+    assert (job["epochs"], job["epochs_total"], job["infos"]["version"]) == (3, 100, 2)
+    assert job["last"] == {"loss/validation": 0.5, "loss/training": 0.25, "accuracy": 6}

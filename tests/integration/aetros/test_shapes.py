@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from typing import Any
 
-import pytest
 from tests.integration.sdk.conftest import wait_for
 
 TOY = """
@@ -200,21 +197,6 @@ def test_a_handler_of_its_own_decides_when_to_leave(make_attempt: Any) -> None:
     out, err = process.communicate(timeout=30)
 
     assert (process.returncode, out, err) == (0, "stopping\nleft\n", "")
-
-
-@pytest.mark.parametrize("language", ["python", "bash"])
-def test_another_language_prints_lines_that_the_log_keeps(make_attempt: Any, language: str) -> None:
-    """That these lines become points is the stdout API's part, tested with the supervisor."""
-    attempt = make_attempt()
-    lines = "{aetros: create-channel, name: loss, traces: [validation, training]}\n{aetros: epoch, epoch: 3, total: 9}"
-    code = f"print({lines!r}, flush=True)" if language == "python" else f"printf '%s\\n' '{lines}'"
-
-    done = subprocess.run(
-        [sys.executable if language == "python" else "bash", "-c", code], env=attempt.environment(),
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-
-    assert done.stdout == lines + "\n"
 
 
 def test_embeddings_are_handed_in(make_attempt: Any) -> None:

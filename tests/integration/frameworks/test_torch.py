@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is most of a gigabyte; run: make frameworks")
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "torch"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the frameworks' own
 
@@ -131,3 +130,77 @@ def test_transformers_ends_when_the_job_is_to_stop(reports: Any, tmp_path: Path)
 
     assert reports.points("train_runtime")
     assert len(reports.points("eval_loss")) <= 1
+
+
+def test_workers_of_a_data_loader_report_into_journals_of_their_own(make_attempt: Any) -> None:
+    attempt = make_attempt()
+
+    done = attempt.ran("""
+        import bough, torch
+        channel = bough.start_job().create_channel("read")
+        class Data(torch.utils.data.Dataset):
+            def __len__(self):
+                return 40
+            def __getitem__(self, index):
+                channel.send(index, index)
+                return torch.tensor(float(index))
+        loader = torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2)
+        total = sum(float(batch.sum()) for batch in loader)
+        bough.start_job().create_channel("kpi", kpi=True).send(1, total)
+        """)
+
+    assert done.returncode == 0, done.stderr
+    lines = [line for journal in attempt.journals().values() for line in journal if line[0] == "p"]
+    assert sorted(line[4] for line in lines if line[3] == "read") == list(range(40))
+    assert [line[5] for line in lines if line[3] == "kpi"] == [780.0]
+    assert len(attempt.journals()) == 3
+
+
+def test_ranks_of_a_distributed_training_report_side_by_side(make_attempt: Any) -> None:
+    attempt = make_attempt()
+
+    done = attempt.ran("""
+        import datetime, os, warnings
+        warnings.simplefilter("ignore")  # torch's own
+        import bough, torch
+        import torch.distributed as dist
+        def work(rank, port):
+            os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+            dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=40))
+            model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
+            job = bough.start_job()
+            loss = job.create_channel("loss of rank %d" % rank, kpi=rank == 0)
+            for epoch in range(1, 4):
+                model.zero_grad()
+                value = model(torch.ones(4, 2)).pow(2).mean()
+                value.backward()
+                loss.send(epoch, value)
+                job.progress(epoch, 3)
+            dist.destroy_process_group()
+        if __name__ == "__main__":
+            import socket
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            torch.multiprocessing.spawn(work, args=(port,), nprocs=2)
+        """)
+
+    assert done.returncode == 0, done.stderr
+    lines = [line for journal in attempt.journals().values() for line in journal]
+    for rank in (0, 1):
+        assert [line[4] for line in lines if line[0] == "p" and line[3] == f"loss of rank {rank}"] == [1, 2, 3]
+
+
+def test_the_plain_example_learns_and_resumes(make_attempt: Any) -> None:
+    attempt = make_attempt(values={"lr": 0.05, "hidden": 16, "optimizer": "adam"})
+    script = (Path(__file__).resolve().parents[3] / "examples" / "torch" / "train.py").read_text()
+
+    first = attempt.ran(script)
+    points = attempt.points("accuracy")
+    again = attempt.ran(script)
+
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert [x for x, _ in points] == list(range(1, 21))
+    assert points[-1][1] > 0.8
+    second = [journal for journal in attempt.journals().values() if not any(line[0] == "p" for line in journal)]
+    assert len(second) == 1, "there was nothing left to train"
