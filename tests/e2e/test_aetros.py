@@ -94,7 +94,7 @@ def test_a_script_with_context_reads_choices_and_falls_off_its_end(lab: Lab, def
 PRINTED = """
 printf '%s\\n' '{aetros: create-channel, name: loss, traces: [validation, training]}' 'an ordinary line'
 printf '%s\\n' '{aetros: channel, name: loss, x: 1, y: [0.5, 0.25]}'
-printf '%s\\n' '{"aetros": "channel", "name": "accuracy", "x": 3, "y": 6}' 'behind words {aetros: epoch, epoch: 3, total: 100}'
+printf '%s\\n' '{"aetros": "channel", "name": "accuracy", "x": 3, "y": 6}' '{aetros: epoch, epoch: 3, total: 100}'
 printf '%s\\n' '{aetros: info, name: version, value: 2}' '{aetros: channel, name: [}'
 """
 
