@@ -27,6 +27,7 @@ def test_a_fit_reports_the_score_of_each_iteration_before_its_progress(reports: 
     points = reports.points("accuracy")
     assert [x for x, _ in points] == list(range(1, len(points) + 1))
     assert len(points) == model.n_iter_[0]
+    assert reports.lines("g")[-1][3] == model.n_iter_[0]
     assert reports.channels()["accuracy"]["kpi"] is True
     assert reports.order("accuracy")[:4] == ["kpi", "progress 1", "kpi", "progress 2"]
     assert points[-1][1] == model.score(X, Y)

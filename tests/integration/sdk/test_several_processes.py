@@ -185,3 +185,22 @@ def test_without_an_agent_a_spawned_process_reports_with_its_parent(tmp_path: Pa
     assert json.loads((folder / "exit.json").read_text())["exit_code"] == 0
     assert len(list((folder / "journal").iterdir())) >= 2
     assert done.stderr.count("no agent runs this script") == 1
+
+
+def test_without_an_agent_the_end_is_that_of_the_script_and_of_none_of_its_forks(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, bough\nbough.start_job('me/alone')\npid = os.fork()\n"
+        "if pid == 0:\n    sys.exit(0)\nos.waitpid(pid, 0)\n"
+        "assert not [name for name in os.listdir(os.environ['BOUGH_BY_HAND_DIR']) if name.startswith('exit')]\n"
+        "raise ValueError('no')\n"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("BOUGH_", "PYTHON"))}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**env, "PYTHONPATH": str(SDK)}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+
+    assert done.stderr.splitlines()[-1] == "ValueError: no"
+    (path,) = (tmp_path / ".bough").glob("*/exit.json")
+    assert json.loads(path.read_text())["exit_code"] == 1
