@@ -21,7 +21,8 @@ class Calls:
         """Tell the scripts what is called; one whose folder cannot be written is told again next time."""
         for key, wanted in calls.items():
             folder = self._home.attempt(*key)
-            if self._told.get(key) == wanted or not (folder / _layout.CONTROL).is_dir():
+            control = folder / _layout.CONTROL
+            if self._told.get(key) == wanted or control.is_symlink() or not control.is_dir():
                 continue
             try:
                 write_atomically(folder / _layout.ACTIONS, json.dumps(wanted))

@@ -58,9 +58,13 @@ class Shipment:
         self._contents = Contents(folder, key, limits)
 
     def grown(self) -> bool:
-        """Tell whether there may be something to send."""
+        """Tell whether there may be something to send; what only tells of usage can wait for the next heartbeat."""
         self._look()
-        has_lines = any(self._left(stream) > 0 and stream.seen > stream.fruitless for stream in self._streams.values())
+        has_lines = any(
+            self._left(stream) > 0 and stream.seen > stream.fruitless
+            for name, stream in self._streams.items()
+            if not name.startswith(_SYSTEM)
+        )
         return has_lines or self._contents.grown()
 
     def take(self, budget: int) -> list[Part]:
@@ -245,6 +249,7 @@ class Shipment:
 
 _LOG = _layout.LOG_STREAM
 _LAYOUT_JOURNAL = _layout.JOURNAL_STREAM
+_SYSTEM = _LAYOUT_JOURNAL + _layout.SYSTEM_WRITER
 
 
 def collect(shipments: list[Shipment], budget: int, start: int) -> list[Part]:

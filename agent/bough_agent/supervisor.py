@@ -4,7 +4,8 @@ It is forked from the spawner into a session of its own and needs nobody: agent,
 promises that
 
 - the commands run in order, and the first failure ends the series;
-- limits hold: time on the monotonic clock, epochs as the SDK asks through `control/limit`, the size of the log;
+- limits hold: time on the monotonic clock, without pauses, epochs as the SDK asks through `control/limit`, the size of
+  the log;
 - `control/stop` says why before any signal is sent, so the cause of an end never has to be guessed from exit codes;
 - `exit.json` is written once, last, and only when the tree of the attempt is empty.
 
@@ -31,7 +32,9 @@ from bough._journal import say
 from bough.errors import Conflict, UsageError
 from bough_agent import closing, ladder, leader, output, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
+from bough_agent.pausing import Pause
 from bough_agent.reports import Reports
+from bough_agent.sampling import Sampler
 
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
@@ -41,6 +44,8 @@ SIZES_S = 1.0  # between two looks at the sizes of journals
 DESIRED_BYTES = 1 << 16
 SUPERVISOR_OOM_SCORE = -500
 
+PAUSE = "pause"
+_WANTS = {"stop": Want.STOP, "kill": Want.KILL}
 JOURNAL_CAUSE = "journal"  # of a stop because log or journals outgrew their limit
 SCRIPT_CAUSE = "script"  # of a stop because the program printed that it failed; its words are in the journal
 
@@ -58,8 +63,9 @@ class Spec:
     max_time_s: float | None
     times: Times
     log_limit: int | None
+    limits: dict[str, Any]
     output: tuple[str, ...]
-    limits: dict[str, int]
+    reporting: dict[str, int]  # how much it may report
     max_epochs: float | None
     kpi_channel: str | None
 
@@ -84,8 +90,9 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
+                limits=row.get("confinement") or {},
                 output=tuple(row.get("output") or ()),
-                limits={**layout.LIMITS, **(row.get("limits") or {})},
+                reporting={**layout.LIMITS, **(row.get("limits") or {})},
                 max_epochs=row.get("max_epochs"),
                 kpi_channel=(row.get("kpi") or {}).get("channel"),
             )
@@ -188,7 +195,9 @@ class _Supervision:
         self.has_children = False
         self.sizes_due = self.started  # when the sizes of its journals are looked at next
         self.sync = closing.Sync(folder)
-        facts = {"max_epochs": spec.max_epochs, "kpi": {"channel": spec.kpi_channel}, "limits": spec.limits}
+        self.pause = Pause(folder, spec.marker, self.started)
+        self.sampler = Sampler(folder)
+        facts = {"max_epochs": spec.max_epochs, "kpi": {"channel": spec.kpi_channel}, "limits": spec.reporting}
         self.reports = Reports(folder, spec.cwd, facts, self._reach_limit, self._hear_end)
 
     def run(self) -> None:
@@ -201,7 +210,7 @@ class _Supervision:
         else:
             output.speak_into(log)
             self._supervise(log)
-            output.hand_in(self.folder, self.spec.cwd, self.spec.output, self.spec.limits)
+            output.hand_in(self.folder, self.spec.cwd, self.spec.output, self.spec.reporting)
             os.close(log)
         self._close()
 
@@ -233,7 +242,7 @@ class _Supervision:
             self.command, self.status = command["name"], None
             self.sync.join()  # fork with one thread only
             try:
-                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log)
+                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log, self.spec.limits)
             except leader.CannotStart as error:
                 self.exit_code, self.error = error.exit_code, str(error)
                 return
@@ -248,6 +257,8 @@ class _Supervision:
             self._watch(log)
             self._climb()
             self.sync.perhaps(time.monotonic())
+            if not self.pause.is_on:
+                self.sampler.perhaps(self.pause.running_s(time.monotonic()))
             signal.sigtimedwait({signal.SIGCHLD}, self._pause())
             self._reap()
 
@@ -259,6 +270,7 @@ class _Supervision:
         that ended by itself. Only where something had to be stopped is the machine searched for the marker too: for
         what somebody else started on behalf of the attempt.
         """
+        self.pause.end(time.monotonic())  # the leader may have been killed meanwhile
         if self.rung.stage is Stage.RUNNING:  # no leader was interrupted
             self._linger()
             if not self.has_children:
@@ -301,18 +313,19 @@ class _Supervision:
     # -- watching -------------------------------------------------------------------------------------------------
 
     def _watch(self, log: int) -> None:
-        """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log."""
-        self.reports.look()
+        """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log. Or a pause."""
+        self.reports.look()  # first: what was printed before a stop counts, and may hold a cause of its own
         limit = self.spec.max_time_s
-        if limit is not None and time.monotonic() - self.started >= limit:
+        if limit is not None and self.pause.running_s(time.monotonic()) >= limit:
             self._stop(layout.MAX_TIME, Want.STOP)
         if os.path.exists(self._path(layout.LIMIT)):
             self._stop(layout.MAX_EPOCHS, Want.STOP)
         if self.cause is None:
             self._watch_sizes(log)
         desired, cause = self._desired()
-        if desired is not Want.RUN:
-            self._stop(cause, desired)
+        if desired in _WANTS:
+            self._stop(cause, _WANTS[desired])
+        self.pause.follow(desired == PAUSE and self.cause is None, time.monotonic())
 
     def _watch_sizes(self, log: int) -> None:
         """See whether it prints or reports more than it may; journals are measured once a second."""
@@ -321,7 +334,7 @@ class _Supervision:
         if time.monotonic() < self.sizes_due:
             return
         self.sizes_due = time.monotonic() + SIZES_S
-        limit = self.spec.limits["journal_bytes"]
+        limit = self.spec.reporting["journal_bytes"]
         if sum(closing.journal_sizes(self.folder).values()) > limit:
             self._too_much(f"its journals have more than {limit} bytes. Report less often: each point is a line.")
 
@@ -332,26 +345,23 @@ class _Supervision:
 
     def _look_for_kill(self) -> None:
         """Hear the coordinator while the tree is being ended; a stop is nothing new then."""
-        if self._desired()[0] is Want.KILL:
+        if self._desired()[0] == "kill":
             self.want = Want.KILL
 
-    def _desired(self) -> tuple[Want, str]:
+    def _desired(self) -> tuple[str, str]:
         """Return what control/desired.json wants, and why. A file that cannot be read wants nothing."""
         try:
             with closing.open_regular(self._path(layout.DESIRED)) as file:
                 row = json.loads(file.read(DESIRED_BYTES))
-            want = {"stop": Want.STOP, "kill": Want.KILL}.get(row["desired"], Want.RUN)
-            return want, str(row.get("cause") or layout.USER)
+            return str(row["desired"]), str(row.get("cause") or layout.USER)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return Want.RUN, ""
+            return "run", ""
 
     def _stop(self, cause: str, want: Want) -> None:
         """Decide that the attempt is stopped: note how far the journals are, say why; signals come after.
 
         The first cause stands; a later one can only hurry.
         """
-        if self.cause is None:
-            self.reports.look()  # what was printed before counts; it may hold a cause of its own
         if self.cause is None:
             self.cause = cause
             self.stopped_at = time.time()
@@ -414,8 +424,8 @@ class _Supervision:
         if self.rung.empty_looks:
             return ladder.PAUSE_S
         due = layout.SUPERVISOR_POLL_S
-        if self.spec.max_time_s is not None and self.want is Want.RUN:
-            due = min(due, self.started + self.spec.max_time_s - time.monotonic())
+        if self.spec.max_time_s is not None and self.want is Want.RUN and not self.pause.is_on:
+            due = min(due, self.spec.max_time_s - self.pause.running_s(time.monotonic()))
         return max(due, 0.0)
 
     def _step(self, signum: signal.Signals) -> None:
@@ -428,7 +438,7 @@ class _Supervision:
         self.sync.join()
         for writer in closing.journal_sizes(self.folder):
             closing.sync_file(closing.journal_path(self.folder, writer))
-        document = self._exit(time.time(), time.monotonic() - self.started)
+        document = self._exit(time.time(), time.monotonic())
         tries = 0
         while tries < RETRIES:
             try:
@@ -450,7 +460,7 @@ class _Supervision:
             return
         time.sleep(RETRY_S)
 
-    def _exit(self, ended_at: float, duration_s: float) -> dict[str, object]:
+    def _exit(self, ended_at: float, now: float) -> dict[str, object]:
         exit_code, signal_name = self.exit_code, None
         if self.exit_code is None and self.status is not None:
             exit_code, signal_name = leader.describe(self.status)
@@ -464,7 +474,8 @@ class _Supervision:
             "error": self.error,
             "started_at": self.started_at,
             "ended_at": ended_at,
-            "duration_s": round(duration_s, 6),
+            "duration_s": round(self.pause.running_s(now), 6),
+            "paused_s": round(self.pause.paused_s(now), 6),
             "stopped_at": self.stopped_at,
             "ladder": self.steps,
             "log": closing.measure(self._path(layout.LOG)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bough._channel import Channel as JobChannel
     from bough._images import Image as JobImage
     from bough._job import Job
+    from bough._minimize import minimize
     from bough.errors import BoughError, UsageError
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "context",
     "history",
+    "minimize",
     "read_tensorboard",
     "start_job",
     "to_hyperopt",
@@ -130,6 +132,7 @@ _HOMES = {
     "JobChannel": ("bough._channel", "Channel"),
     "JobImage": ("bough._images", "Image"),
     "LossChannel": ("bough._channel", "LossChannel"),
+    "minimize": ("bough._minimize", "minimize"),
     "UsageError": ("bough.errors", "UsageError"),
 }
 

@@ -4,6 +4,7 @@ Everything that names a ``BOUGH_*`` variable or a file in an attempt's folder ta
 folder of one attempt::
 
     attempts/<job_id>.<attempt>/
+        environment.json    the interpreter that its commands find, and its packages                (agent)
         spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
         job.json            what the script may know: values, limits, ids                           (agent)
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
@@ -12,9 +13,11 @@ folder of one attempt::
         reports             lines of the stdout API, for programs that rather write to a file       (commands)
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
-        control/desired.json     what the coordinator wants: run, stop or kill                      (agent)
+        control/desired.json     what the coordinator wants: run, pause, stop or kill               (agent)
         control/actions.json     calls of registered actions that have no result yet                 (agent)
         control/action-<id>      a process of the job took that call                                 (SDK)
+        control/gpus.json   how busy the GPUs of the job are, now and then                          (agent)
+        control/paused      there while the tree of the attempt is stopped                          (supervisor)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
         supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
@@ -35,6 +38,7 @@ COMMIT = "BOUGH_COMMIT"
 CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
 PARAMETERS_FILE = "BOUGH_PARAMETERS"  # path of PARAMETERS
 REPORTS_FILE = "BOUGH_REPORTS"  # path of REPORTS
+DATA = "BOUGH_DATA"  # a folder with a link to each data set that the job asked for; + _NAME: where one lies
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
@@ -58,13 +62,17 @@ DESIRED = "control/desired.json"
 STOP = "control/stop"
 ACTIONS = "control/actions.json"
 ACTION_TAKEN = "control/action-"  # + id of the call
+PAUSED = "control/paused"
+GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
+ENVIRONMENT = "environment.json"
 
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
 LOG_STREAM = "log"  # ships LOG
 JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
+SYSTEM_WRITER = "0-"  # + 8 hex: the journal in which the supervisor notes what the job uses; no process has the pid 0
 FILE_STREAM = "files/"  # + <sha256>-<bytes>; ships FILES/<the same>
 
 # -- how much a job may hand in, where the agent does not say otherwise: the "limits" of job.json -------------

@@ -34,6 +34,7 @@ from bough_server.api import (
     optimizations,
     page,
     recorded,
+    records,
     replies,
     search,
     tables,
@@ -45,6 +46,7 @@ from bough_server.api.security import Access, Failures, Guard, Sessions, session
 from bough_server.archive.archivist import Archivist
 from bough_server.archive.http_backend import HttpBackend
 from bough_server.archive.repositories import Repositories
+from bough_server.archive.upkeep import Upkeep
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.service.clock import SystemClock
@@ -93,10 +95,11 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, recorded, agents, export, events):
+    routers = (access, optimizations, search, tables, models, jobs, recorded, records, agents, export, events)
+    for module in routers:
         app.include_router(module.router)
     app.include_router(wheel.router())
-    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))
+    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))
     app.include_router(page.router(shown))
     return app
 
@@ -116,9 +119,9 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         keys = Keys(coordinator.store, clock.now)
         await keys.ensure_admin(config.home)
         sessions = Sessions(session_secret(config.home), clock.now)
-        repositories = Repositories(config.repositories)
-        archivist = Archivist(coordinator.store, repositories)
-        coordinator.ground.on_ended = archivist.ring
+        repositories = coordinator.ground.repositories
+        archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
+        coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))

@@ -25,6 +25,7 @@ from bough_server.desks.jobs import Jobs
 from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
 from bough_server.desks.recorded import Recorded
+from bough_server.desks.records import Records
 from bough_server.desks.searches import Searches
 from bough_server.desks.tables import Tables
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
@@ -61,6 +62,7 @@ class Coordinator:
     models: Models
     optimizations: Optimizations
     recorded: Recorded
+    records: Records
     searches: Searches
     tables: Tables
 
@@ -89,11 +91,14 @@ class Coordinator:
         self.models = Models(ground)
         self.optimizations = Optimizations(ground, self.jobs)
         self.recorded = Recorded(ground)
+        self.records = Records(ground)
         self.searches = Searches(ground)
         self.tables = Tables(ground)
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
+        self.background(self.agents.receiving.clean_for_ever)
+        self.background(self.records.run)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))
         for optimization_id in await ground.store.read(_running):

@@ -116,6 +116,10 @@ def test_everything_a_script_says_reaches_api_export_and_files(lab: Lab) -> None
     assert {row["state"] for row in listed.values()} == {"here"}
     assert _file(lab, job, "models/model.bin").content == b"weights" * 1000
     assert _file(lab, job, "late.txt").content == b"handed in at the end"
+    told_headers = _file(lab, job, "models/model.bin").headers
+    assert told_headers["content-disposition"] == 'attachment; filename="model.bin"'
+    assert told_headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert told_headers["content-type"] == "application/octet-stream"
     assert _file(lab, job, shot).headers["content-type"] == "image/png"
     assert lab.get(f"jobs/{job['id']}/files")["total"] == 7
     assert lab.session.get(f"{lab.url}/api/v1/jobs/{job['id']}/files/models/../../etc/passwd").status_code == 404

@@ -9,7 +9,19 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, models, optimizations, recorded, search, tables
+from bough_server.api import (
+    access,
+    agents,
+    events,
+    export,
+    jobs,
+    models,
+    optimizations,
+    recorded,
+    records,
+    search,
+    tables,
+)
 from bough_server.api.security import Allow
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
@@ -71,9 +83,16 @@ MATRIX = {
     ("GET", "/api/v1/agents/{agent_id}/bell"): AGENTS,
     ("POST", "/api/v1/agents/{agent_id}/drain"): ADMIN,
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
+    ("GET", "/api/v1/optimizations/{optimization_id}/importance"): READERS,
+    ("POST", "/api/v1/jobs/{job_id}/pause"): CHANGERS,
+    ("POST", "/api/v1/jobs/{job_id}/continue"): CHANGERS,
+    ("GET", "/api/v1/agents/{agent_id}/usage"): WITH_KEY,
+    ("POST", "/api/v1/agents/{agent_id}/slots"): ADMIN,
+    ("POST", "/api/v1/agents/{agent_id}/release"): ADMIN,
+    ("POST", "/api/v1/incoming"): CHANGERS,
     ("GET", "/api/v1/events"): READERS,
 }
-MODULES = (access, optimizations, search, tables, models, jobs, recorded, agents, export, events)
+MODULES = (access, optimizations, search, tables, models, jobs, recorded, records, agents, export, events)
 ROUTERS = [module.router for module in MODULES]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 

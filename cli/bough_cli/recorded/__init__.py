@@ -4,6 +4,7 @@
 repeated, also from two machines: the coordinator knows the job by its nonce, and its journals by their offsets.
 """
 
-from bough_cli.recorded.pushing import follow_recorded, is_recorded, push_recorded
+from bough_cli.recorded.folder import is_recorded
+from bough_cli.recorded.pushing import follow_recorded, push_recorded
 
 __all__ = ["follow_recorded", "is_recorded", "push_recorded"]

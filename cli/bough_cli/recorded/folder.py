@@ -81,6 +81,11 @@ class Recorded:
         temporary.replace(self.folder / _layout.STOP)
 
 
+def is_recorded(place: str) -> bool:
+    """Whether a path names the folder of a recorded run rather than anything else."""
+    return (Path(place) / _layout.JOB).is_file() or Path(place).parent.name == ".bough"
+
+
 def read_folder(folder: Path) -> Recorded:
     """Return the recorded run in a folder.
 

@@ -24,11 +24,6 @@ PATIENCE_S = 600.0  # after the script's end, for a coordinator that is away
 Say = Callable[[str], None]
 
 
-def is_recorded(place: str) -> bool:
-    """Whether a path names the folder of a recorded run rather than anything else."""
-    return (Path(place) / _layout.JOB).is_file() or Path(place).parent.name == ".bough"
-
-
 def push_recorded(folder: Path, client: Client, ended: bool = False, progress: Say | None = None) -> dict[str, Any]:
     """Bring a recorded run, and return what the coordinator knows of the job by then (docs/protocol.md §3).
 

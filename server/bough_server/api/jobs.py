@@ -117,7 +117,19 @@ async def call(request: Request, found: TheCoordinator, key: Changing, job_id: s
     """Ask the running job to run one of its actions; the answer comes with the list of calls."""
     body = await read_json(request)
     known = await changeable_job(found, key, job_id)
-    return json_reply(await found.jobs.call(key, known, name, body.get("args", {})), 201)
+    return json_reply(await found.jobs.call(key, known, name, body.get("args", {}), idempotency_key(request)), 201)
+
+
+@router.post("/{job_id}/pause")
+async def pause(found: TheCoordinator, key: Changing, job_id: str) -> Response:
+    """Stop the processes of a job where they are; its max_time stands still."""
+    return json_reply(await found.jobs.pause(await changeable_job(found, key, job_id)))
+
+
+@router.post("/{job_id}/continue")
+async def go_on(found: TheCoordinator, key: Changing, job_id: str) -> Response:
+    """Let a paused job go on."""
+    return json_reply(await found.jobs.go_on(await changeable_job(found, key, job_id)))
 
 
 @router.post("/{job_id}/stop", openapi_extra=body_of())

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bough.errors import UsageError
+from bough_server.archive.repositories import Repositories
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.service import optimizations
@@ -41,8 +42,9 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
-        self.on_ended: Callable[[], None] | None = None
+        self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
+        self.repositories: Repositories
         self.asks: Asks
         self.news: News
 
@@ -53,6 +55,7 @@ class Ground:
             BoughError: The store cannot be opened; in one sentence.
         """
         self.store = await asyncio.to_thread(Database.open, self.config.database)
+        self.repositories = await asyncio.to_thread(Repositories, self.config.repositories)
         self.fleet.started_at = self.clock.monotonic()
         self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
@@ -70,8 +73,8 @@ class Ground:
             self.ring(agent_id)
         for job_id in changes.ended:
             self.fleet.forget(job_id)
-        if changes.ended and self.on_ended is not None:
-            self.on_ended()
+        if self.on_archivable is not None and (changes.ended or changes.optimizations or changes.models):
+            self.on_archivable(changes)
         self.news.tell(changes)
 
     def ring(self, agent_id: str) -> None:
@@ -93,7 +96,7 @@ class Ground:
     def top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
         """Make rows for what may start, so that everyone sees what waits before an agent comes."""
         row = reads.optimization(tx, optimization_id)
-        room = optimizations.places(row, self.fleet.slots(self.clock.monotonic()))
+        room = optimizations.places(row, self.fleet.takers(self.clock.monotonic()))
         optimizations.top_up(tx, row, room, now, self.new_id, changes)
         changes.optimizations.add(optimization_id)
 

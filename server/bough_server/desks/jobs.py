@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 
 from bough.errors import NotFound
 from bough_server.desks.ground import Ground, mapping
-from bough_server.service import actions, definitions, documents, files, idempotency, jobs, views
+from bough_server.service import actions, definitions, documents, files, idempotency, jobs, pausing, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
@@ -133,18 +134,35 @@ class Jobs:
 
         return views.plain(await self._ground.store.read(found))  # type: ignore[no-any-return]
 
-    async def call(self, key: Key, job_id: str, name: str, args: Any) -> dict[str, Any]:
+    async def call(
+        self, key: Key, job_id: str, name: str, args: Any, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         """Ask a running job to run an action: `POST /jobs/{id}/actions/{name}`."""
         changes, at, new_id = Changes(), self._ground.clock.now(), self._ground.new_id
-        made = await self._ground.store.write(
-            lambda tx: actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
-        )
+        asked = {"job": job_id, "action": name, "args": args}
+
+        def make(tx: Connection) -> str:
+            return actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
+
+        made = await self._ground.store.write(lambda tx: idempotency.once(tx, key, idempotency_key, asked, at, make))
         await self._ground.commit(changes)
         return next(one for one in (await self.actions(job_id))["calls"] if one["id"] == made)
 
+    async def pause(self, job_id: str) -> dict[str, Any]:
+        """Stop its processes where they are, until it is continued."""
+        return await self._steer(lambda tx, changes: pausing.pause(tx, job_id, changes))
+
+    async def go_on(self, job_id: str) -> dict[str, Any]:
+        """Let its processes go on after a pause."""
+        return await self._steer(lambda tx, changes: pausing.go_on(tx, job_id, changes))
+
     async def stop(self, job_id: str, now: bool = False) -> dict[str, Any]:
         """End a job politely, or by force."""
-        changes, at = Changes(), self._ground.clock.now()
-        known = await self._ground.store.write(lambda tx: jobs.stop(tx, job_id, at, changes, at_once=now))
+        at = self._ground.clock.now()
+        return await self._steer(lambda tx, changes: jobs.stop(tx, job_id, at, changes, at_once=now))
+
+    async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
+        changes = Changes()
+        known = await self._ground.store.write(lambda tx: work(tx, changes))
         await self._ground.commit(changes)
         return await self.one(known)

@@ -12,12 +12,15 @@ from sqlalchemy import Connection, select
 from bough import _layout
 from bough.errors import Unavailable
 from bough_server.desks.ground import Ground
+from bough_server.service import files
 from bough_server.service.ends import HELD
 from bough_server.service.ingest import Part
 from bough_server.service.sync import Message, Outcome, is_content
 from bough_server.store import schema
 from bough_server.store.contents import ContentStore, Received
 
+UNUSED_S = 24 * 3600.0  # a content that no job names is kept for so long
+CLEAN_S = 3600.0
 Arrived = dict[tuple[str, int, str], Received]
 
 
@@ -59,6 +62,18 @@ class Receiving:
         if begun:
             held = await self._ground.store.read(_all_held)
             await asyncio.to_thread(self._store.forget, [owner for owner in begun if owner not in held])
+
+    async def clean(self) -> int:
+        """Remove the contents of files whose jobs were deleted; return how many."""
+        before = self._ground.clock.now() - UNUSED_S
+        unused = await self._ground.store.write(lambda tx: files.drop_unused(tx, before))
+        return await asyncio.to_thread(self._store.remove, unused, UNUSED_S)
+
+    async def clean_for_ever(self) -> None:
+        """Clean now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(CLEAN_S)
+            await self.clean()
 
     def _write(self, agent_id: str, parts: Sequence[tuple[Part, memoryview]]) -> Arrived:
         most = self._ground.config.file_bytes

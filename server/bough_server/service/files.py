@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, delete, func, select
 
 from bough import _layout, _paths
 from bough_server.store.contents import Received, read_name
@@ -111,6 +111,20 @@ def count(tx: Connection, job: str, attempt: int) -> tuple[int, int]:
     mine = (job_files.c.job == job) & (job_files.c.attempt == attempt)
     row = tx.execute(select(func.count(), func.sum(job_files.c.bytes)).where(mine)).one()
     return int(row[0]), int(row[1] or 0)
+
+
+def drop_unused(tx: Connection, before: float) -> list[str]:
+    """Forget the contents that no job names any more; return their checksums, for whoever removes them.
+
+    Args:
+        tx: A writing connection.
+        before: Only those that came before this time: a content may come before its name.
+    """
+    is_named = select(job_files.c.sha256).where(job_files.c.sha256 == contents.c.sha256).exists()
+    unused = (contents.c.at < before) & ~is_named
+    found = list(tx.execute(select(contents.c.sha256).where(unused)).scalars())
+    tx.execute(delete(contents).where(unused))
+    return found
 
 
 def _shown(row: dict[str, Any], is_over: bool) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import hashlib
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,7 @@ class ContentStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._incoming = folder / "incoming"
+        self._lock = threading.Lock()  # between finding a content here and removing it
 
     def path(self, sha256: str) -> Path:
         """Return where the content with that checksum is, or would be."""
@@ -97,6 +100,21 @@ class ContentStore:
         for owner in owners:
             shutil.rmtree(self._incoming / owner, ignore_errors=True)
 
+    def remove(self, sha256s: Iterable[str], unused_s: float) -> int:
+        """Remove contents that nobody names, but for those that somebody sent or asked for lately; return how many.
+
+        Args:
+            sha256s: Which.
+            unused_s: Those found or made in the last so many seconds stay.
+        """
+        removed = 0
+        for sha256 in sha256s:
+            with self._lock, contextlib.suppress(FileNotFoundError):
+                if time.time() - self.path(sha256).stat().st_mtime >= unused_s:
+                    self.path(sha256).unlink()
+                    removed += 1
+        return removed
+
     def owners(self) -> list[str]:
         """Return who has begun to send something."""
         with contextlib.suppress(FileNotFoundError):
@@ -104,10 +122,12 @@ class ContentStore:
         return []
 
     def _has(self, sha256: str, size: int) -> bool:
-        try:
-            return self.path(sha256).stat().st_size == size
-        except FileNotFoundError:
-            return False
+        """Return whether a content is here; from then on it counts as used."""
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            if self.path(sha256).stat().st_size == size:
+                os.utime(self.path(sha256))
+                return True
+        return False
 
     def _place(self, file: Path, sha256: str) -> None:
         place = self.path(sha256)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from tests.integration.server import driver
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import happened, journal
 
-from bough.errors import NotFound
+from bough.errors import NotFound, Unavailable
 from bough_server.config import Config
+from bough_server.store import schema
+from bough_server.store.contents import ContentStore
 
 Play = Callable[..., None]
 
@@ -186,8 +190,6 @@ def test_what_was_begun_and_not_finished_is_removed_with_its_job(play: Play) -> 
 
 def test_a_full_disk_at_the_coordinator_is_said_and_loses_nothing(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is refused as a whole, and comes again."""
-    from bough.errors import Unavailable
-    from bough_server.store.contents import ContentStore
 
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim()
@@ -201,3 +203,40 @@ def test_a_full_disk_at_the_coordinator_is_said_and_loses_nothing(play: Play, mo
         assert ContentStore(Config(stage.home).contents).path(content(b"data")[:64]).read_bytes() == b"data"
 
     play(story)
+
+
+def test_contents_of_jobs_that_were_deleted_are_removed_and_those_still_named_stay(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim()
+        shared, own = b"shared", b"own"
+        told = journal(driver.KPI, ["p", "accuracy", 1, 0.5], named("a", shared), named("b", own))
+        parts = [part(claim, shared), part(claim, own), (claim, "journal/1-aa", 0, told)]
+        await agent.sync(parts, [over(claim, told, [content(shared), content(own)])])
+        other = await agent.claim_one()
+        told = journal(driver.KPI, ["p", "accuracy", 1, 0.5], named("c", shared))
+        await agent.sync([(other, "journal/1-aa", 0, told)], [over(other, told, [])])
+        receiving, store = stage.coordinator.agents.receiving, ContentStore(Config(stage.home).contents)
+        await stage.coordinator.store.write(
+            lambda tx: tx.execute(schema.job_files.delete().where(schema.job_files.c.job == claim["job_id"]))
+        )
+
+        assert await receiving.clean() == 0  # too young: its name may be on its way
+        stage.clock.pass_time(25 * 3600)
+        os.utime(store.path(content(own)[:64]), (1.0, 1.0))
+        assert await receiving.clean() == 1
+
+        assert not store.path(content(own)[:64]).exists()
+        assert (await stage.coordinator.jobs.file(other["job_id"], "c")).read_bytes() == shared
+
+    play(story)
+
+
+def test_a_content_that_comes_again_just_now_is_not_removed(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path)
+    name = content(b"again")
+    store.receive("anna.job.1", name, 0, b"again", 100)
+    os.utime(store.path(name[:64]), (1.0, 1.0))
+    store.receive("ben.job.1", name, 0, b"", 100)
+
+    assert store.remove([name[:64]], 3600.0) == 0
+    assert store.path(name[:64]).read_bytes() == b"again"

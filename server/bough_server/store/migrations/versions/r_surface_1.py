@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "surface_1"
-down_revision = "page_1"
+down_revision = "records_cli_1"
 branch_labels = None
 depends_on = None
 

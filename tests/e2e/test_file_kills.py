@@ -1,0 +1,62 @@
+"""A large file on its way, and `kill -9` of both ends: it arrives whole, once, and the job waits for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.conftest import Machine, wait_for
+from tests.e2e.test_kills import Lab
+
+SCRIPT = """
+import random
+import bough
+job = bough.start_job()
+job.create_channel("accuracy", kpi=True).send(1, 0.5)
+with open("model.bin", "wb") as file:
+    file.write(random.Random(1).randbytes(24 << 20))
+job.commit_file("model.bin")
+with open("model.bin", "wb") as file:
+    file.write(b"something else")
+"""
+DEFINITION = """
+model: me/large
+command: python train.py
+hyperparameters: {x: 1}
+optimization: {algorithm: random, max_trials: 1, space: {x: "range(1, 9, 1)"}}
+"""
+
+
+def test_a_file_arrives_whole_though_agent_and_coordinator_are_killed_on_its_way(
+    machine: Machine, repository: Callable[..., Path]
+) -> None:
+    place = repository({"train.py": SCRIPT, "bough.yml": DEFINITION})
+    lab = Lab(machine)
+    machine.bough("optimize", str(place), "--detach")
+    incoming = machine.home / "coordinator" / "contents" / "incoming"
+
+    for kill in (lab.kill_agent, lab.kill_coordinator):
+        _await_more(incoming)
+        kill()
+
+    (row,) = wait_for(lambda: _ended(machine), 90.0, "the end of the trial")
+    assert (row["state"], row["partial"]) == ("DONE", False)
+    (content,) = (machine.home / "coordinator" / "contents").glob("??/*")
+    assert content.stat().st_size == 24 << 20
+    assert hashlib.sha256(content.read_bytes()).hexdigest() == content.name
+
+
+def _await_more(incoming: Path) -> None:
+    before = _bytes_below(incoming)
+    wait_for(lambda: _bytes_below(incoming) > before, 60.0, "some of the file")
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*-*") if path.is_file())
+
+
+def _ended(machine: Machine) -> list[dict[str, object]]:
+    ran = machine.bough("job", "ls", "--json")
+    rows: list[dict[str, object]] = ran.json() if ran.code == 0 else []
+    return [row for row in rows if row["state"] in ("DONE", "FAILED", "ABORTED")]
