@@ -11,6 +11,7 @@ lost.
     python benchmarks/scalars.py --kills                 only bough's kills
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import argparse
