@@ -1,7 +1,7 @@
 # What a newcomer needs: `make demo` and `make test`. Needs Python >= 3.11, git and make; each target makes what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check wheel clean
+.PHONY: help demo test frameworks lint check wheel clean
 
 # Everything that goes into the distribution: when one of them changes, the demo is installed again.
 PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 help:
 	@echo "make demo     optimize examples/digits: 30 trials of a neural network, with the page"
 	@echo "make test     run the tests           (PYTEST_ARGS=\"-k journal\" for some)"
+	@echo "make frameworks   the tests with Keras, PyTorch, Lightning, Transformers, MLflow: 2 GB"
 	@echo "make check    ruff, mypy, pyright, then the tests"
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
@@ -32,6 +33,15 @@ test: .venv-test/.installed
 	@sh make/environment .venv-test -e ".[all,dev]"
 	@touch $@
 
+# The tests of the frameworks that are too large for .venv-test: two gigabytes. PyTorch comes from its index of CPU wheels.
+frameworks: .venv-frameworks/.installed
+	@.venv-frameworks/bin/python -m pytest $(PYTEST_ARGS) tests/integration/frameworks tests/integration/recorded/test_history.py
+
+.venv-frameworks/.installed: setup.py
+	@PIP_EXTRA_INDEX_URL="$${PIP_EXTRA_INDEX_URL:-} https://download.pytorch.org/whl/cpu" sh make/environment .venv-frameworks \
+		-e ".[all,dev]" keras jax torch lightning transformers accelerate pandas mlflow
+	@touch $@
+
 lint: .venv-test/.installed
 	@.venv-test/bin/python -m ruff check .
 	@.venv-test/bin/python -m mypy
@@ -43,6 +53,6 @@ wheel: .venv-test/.installed
 	@.venv-test/bin/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-frameworks build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf server/bough_server/web/vendor
 	find sdk agent server cli tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -174,6 +174,7 @@ DEV = [
     "httpx>=0.27",
     "hypothesis>=6.100",
     "jsonschema>=4.21",
+    "lightgbm>=4.3",
     "mypy>=1.11",
     "pillow>=10",  # pictures that a script hands over as PIL's
     "playwright>=1.45",
@@ -185,6 +186,7 @@ DEV = [
     "types-PyYAML",
     "types-psutil",
     "types-requests",
+    "xgboost-cpu>=2.1; platform_system == 'Linux'",  # `xgboost` itself brings CUDA along
 ]
 
 setup(

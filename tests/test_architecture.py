@@ -69,6 +69,18 @@ EXPENSIVE = {
 YAML_ONLY_IN = ("bough.definition", "bough._standalone")  # what reads a bough.yml
 
 
+# What a script asks for by importing it, and nothing of bough does: each for the framework that the script uses.
+FRAMEWORKS_OF = {
+    "bough.aetros.keras": ("keras", "tensorflow"),
+    "bough.integrations.keras": ("keras",),
+    "bough.integrations.lightgbm": ("lightgbm",),
+    "bough.integrations.lightning": ("lightning", "pytorch_lightning"),
+    "bough.integrations.sklearn": ("sklearn",),
+    "bough.integrations.transformers": ("transformers",),
+    "bough.integrations.xgboost": ("xgboost",),
+}
+
+
 def modules(package: str) -> Iterator[tuple[str, Path]]:
     """Yield dotted name and path of each module of a package."""
     folder = ROOT / PARTS[package]
@@ -131,6 +143,7 @@ def test_the_sdk_imports_the_standard_library_only() -> None:
         for module in sorted(imports_of(name, path))
         if module.split(".")[0] not in sys.stdlib_module_names | {"bough", "__future__"}
         and not (module.split(".")[0] == "yaml" and any(is_within(name, one) for one in YAML_ONLY_IN))
+        and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
     ]
 
     assert wrong == []
@@ -143,6 +156,7 @@ def test_what_a_base_installation_runs_needs_nothing_of_the_server_extra(package
         for name, path in modules(package)
         for module in sorted(imports_of(name, path))
         if module.split(".")[0] in ONLY_WITH_SERVER
+        and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
     ]
 
     assert wrong == []

@@ -20,6 +20,7 @@ from bough_agent.home import write_atomically
 from bough_agent.messages import Claim, Json
 
 LOG_LIMIT_BYTES = 1 << 30
+INJECTED = Path("bough") / "_injected"  # in the SDK's folder: packages that jobs find last, such as aetros
 _DROPPED = (*_layout.SECRETS, "PYTHONDONTWRITEBYTECODE", "PYTHONSTARTUP")
 
 
@@ -52,7 +53,7 @@ def environment(
     env.update(claim.env)
     own_bin = os.path.dirname(sys.executable)
     env["PATH"] = _joined(env.get("PATH") or os.defpath, own_bin, str(shims))
-    env["PYTHONPATH"] = _joined(env.get("PYTHONPATH", ""), str(sdk))
+    env["PYTHONPATH"] = _joined(env.get("PYTHONPATH", ""), str(sdk), str(sdk / INJECTED))
     env.update(
         {
             _layout.ATTEMPT_DIR: str(folder),

@@ -73,6 +73,11 @@ class Client:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         return wording.harmless(self.reply("POST", path, body=body, headers=headers).json())
 
+    def send_bytes(self, path: str, content: bytes, kind: str) -> Any:
+        """Return the JSON reply to a POST of bytes that may be sent again without a second effect."""
+        reply = self.reply("POST", path, content=content, headers={"Content-Type": kind})
+        return wording.harmless(reply.json())
+
     def delete(self, path: str) -> None:
         """Delete what is at the path."""
         self.reply("DELETE", path)
@@ -125,6 +130,7 @@ class Client:
         headers: dict[str, str] | None = None,
         stream: bool = False,
         tries: int = 1 + len(PAUSES_S),
+        content: bytes | None = None,
     ) -> requests.Response:
         """Return a good reply.
 
@@ -135,7 +141,7 @@ class Client:
         given = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         for pause_s in (*PAUSES_S[: tries - 1], None):
             try:
-                return self._once(method, path, given, body, headers, stream)
+                return self._once(method, path, given, body, headers, stream, content)
             except Unavailable:
                 if pause_s is None:
                     raise
@@ -143,7 +149,14 @@ class Client:
         raise AssertionError("the last try returns or raises")
 
     def _once(
-        self, method: str, path: str, query: dict[str, str], body: Any, headers: dict[str, str] | None, stream: bool
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Any,
+        headers: dict[str, str] | None,
+        stream: bool,
+        content: bytes | None = None,
     ) -> requests.Response:
         import requests
 
@@ -153,6 +166,7 @@ class Client:
                 f"{self.url}/api/v1{path}",
                 params=query,
                 json=body,
+                data=content,
                 headers=headers,
                 stream=stream,
                 timeout=(CONNECT_S, READ_S),

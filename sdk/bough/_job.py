@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from bough import _layout, _numbers
+from bough import _by_hand, _layout, _numbers
 from bough._channel import Channel, LossChannel, checked_name, definition, mended_name, trace_names
 from bough._complaint import complain, spared
 from bough._journal import Journal, rank, say
@@ -39,11 +39,11 @@ class _Required:
 REQUIRED = _Required()
 
 
-def start(name: str | None) -> Job:
+def start(name: str | None, live: bool | None = None) -> Job:
     """Return this process's job, started by the first call. See `bough.start_job`."""
     global _current
     if _current is None:
-        _current = _from_agent() or _alone(name)
+        _current = _from_agent() or _of_parent() or _alone(name, live)
         _restore_interrupt()
     return _current
 
@@ -56,10 +56,25 @@ def _from_agent() -> Job | None:
     return Job(facts, attempt_dir, Values(_mapping(facts["values"])))
 
 
-def _alone(name: str | None) -> Job:
+def _of_parent() -> Job | None:
+    """Return the job of the script without an agent that started this process by multiprocessing."""
+    folder = _by_hand.parent_folder()
+    if folder is None:
+        return None
+    facts = read_job(folder)
+    return Job(facts, folder, Values(_mapping(facts["values"])))
+
+
+def _alone(name: str | None, live: bool | None) -> Job:
     alone = Standalone(name, os.getcwd())
     values = Values(_mapping(alone.facts["values"]), alone.origin, alone.remedy)
-    return Job(alone.facts, alone.attempt_dir, values)
+    job = Job(alone.facts, alone.attempt_dir, values)
+    if alone.attempt_dir is not None:
+        os.environ[_layout.BY_HAND_DIR] = alone.attempt_dir
+        _by_hand.note_end(alone.attempt_dir, alone.facts)
+        if _by_hand.is_wanted_live(live) and not rank():
+            _by_hand.go_live(alone.attempt_dir)
+    return job
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -42,6 +42,8 @@ DATA = "BOUGH_DATA"  # a folder with a link to each data set that the job asked 
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
+BY_HAND_DIR = "BOUGH_BY_HAND_DIR"  # .bough/<id> of a script without an agent, for what it starts by multiprocessing
+LIVE = "BOUGH_LIVE"  # 1: a script by hand appears live on the coordinator one is logged in to
 KEY = "BOUGH_SECURE_KEY"
 COORDINATOR = "BOUGH_COORDINATOR"
 SECRETS = (KEY, COORDINATOR, HOME)

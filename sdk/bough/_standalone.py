@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from bough import _layout
+from bough._by_hand import identity
 from bough._journal import rank, say
 from bough._json import loads
 from bough._numbers import any_value
@@ -40,12 +41,14 @@ class Standalone:
             "commit": None, "values": values, "max_epochs": None, "checkpoint_dir": os.path.join(folder, "checkpoints"),
             "kpi": {"channel": None, "direction": None},
         }  # fmt: skip
+        self.facts.update(identity(cwd))
         self.attempt_dir = _make(base, folder, self.facts)
 
 
 def new_id() -> str:
-    """Return a random id of 8 letters and digits."""
-    return "".join(ID_LETTERS[byte & 31] for byte in os.urandom(8))
+    """Return a random id of 8 letters and digits, the first one a letter."""
+    first, rest = os.urandom(1), os.urandom(7)
+    return ID_LETTERS[first[0] % 24] + "".join(ID_LETTERS[byte & 31] for byte in rest)
 
 
 def find_definition(cwd: str) -> str | None:

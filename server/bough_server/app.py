@@ -34,6 +34,7 @@ from bough_server.api import (
     models,
     optimizations,
     page,
+    recorded,
     records,
     replies,
     search,
@@ -53,7 +54,7 @@ from bough_server.service.clock import SystemClock
 from bough_server.service.keys import Keys, write_secret
 
 ADDRESS_FILE = "coordinator.json"
-ROUTED = (access, optimizations, life, search, tables, models, jobs, records, agents, export, events)  # in this order
+ROUTED = (access, optimizations, life, search, tables, models, jobs, recorded, records, agents, export, events)
 SHUTDOWN_S = 5  # how long open requests may take to end
 _CONNECTIONS = 2000
 _PUBLIC = ("0.0.0.0", "::", "")

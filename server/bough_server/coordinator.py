@@ -25,6 +25,7 @@ from bough_server.desks.jobs import Jobs
 from bough_server.desks.life import Life
 from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
+from bough_server.desks.recorded import Recorded
 from bough_server.desks.records import Records
 from bough_server.desks.searches import Searches
 from bough_server.desks.tables import Tables
@@ -62,6 +63,7 @@ class Coordinator:
     life: Life
     models: Models
     optimizations: Optimizations
+    recorded: Recorded
     records: Records
     searches: Searches
     tables: Tables
@@ -90,6 +92,7 @@ class Coordinator:
         self.jobs = Jobs(ground)
         self.models = Models(ground)
         self.optimizations = Optimizations(ground, self.jobs)
+        self.recorded = Recorded(ground)
         self.records = Records(ground)
         self.searches = Searches(ground)
         self.life = Life(ground, self.optimizations, self.jobs)

@@ -16,24 +16,40 @@ from bough_cli.client import Client
 @click.argument("id_", metavar="ID")
 @click.option("--csv", "kind", flag_value="csv", default="csv", help="CSV; the default.")
 @click.option("--jsonl", "kind", flag_value="jsonl", help="One JSON object a line.")
+@click.option(
+    "--format",
+    "foreign",
+    type=click.Choice(["mlflow", "hyperopt"]),
+    help="A folder as MLflow keeps it, or hyperopt's documents as JSON; with -o.",
+)
 @click.option("--points", is_flag=True, help="Every reported point instead of every trial.")
 @click.option("--documents", "table", flag_value="documents", help="Every document: steps, insights, system facts, …")
 @click.option("--files", "table", flag_value="files", help="Every file that was handed in.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
 @click.option("--generation", type=click.IntRange(1), help="Of before a restart; default: what is searched now.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
+@click.argument("target", required=False, type=click.Path(path_type=Path))
 @options.connected
 def command(
     client: Client,
     id_: str,
     kind: str,
+    foreign: str | None,
     points: bool,
     table: str | None,
     all_attempts: bool,
     generation: int | None,
     output: Path | None,
+    target: Path | None,
 ) -> None:
-    """Every trial, or every point, as CSV or JSON lines."""
+    """Every trial, or every point, as CSV or JSON lines.
+
+    TARGET is the file or, for MLflow, the folder to write; the same as --output.
+    """
+    output = output or target
+    if foreign is not None:
+        click.echo(_write_foreign(client, id_, foreign, output), err=True)
+        return
     path = f"/{_kind(client, id_)}/{id_}/export"
     wanted = {"points": points, "table": table, "all_attempts": all_attempts, "generation": generation}
     pieces = client.download(path, format=kind, **wanted)
@@ -50,6 +66,27 @@ def command(
             file.write(piece)
     temporary.replace(output)
     click.echo(f"{output}, {output.stat().st_size} bytes", err=True)
+
+
+def _write_foreign(client: Client, id_: str, foreign: str, output: Path | None) -> str:
+    if output is None:
+        what = "a folder" if foreign == "mlflow" else "a file"
+        raise click.UsageError(f"--format {foreign} needs {what} to write. Add: -o {foreign}")
+    if not output.absolute().parent.is_dir():
+        raise NotFound(f"there is no folder {output.parent}.", "Make it, or name another place.")
+    if foreign == "hyperopt":
+        from bough_cli.exports import hyperopt
+
+        return hyperopt.write(client, id_, output)
+    from bough_cli.exports import mlflow
+
+    with click.progressbar(length=1, label="runs", file=sys.stderr) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        return mlflow.write(client, id_, output, advance)
 
 
 def _kind(client: Client, id_: str) -> str:

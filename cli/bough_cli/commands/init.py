@@ -35,7 +35,8 @@ optimization:
 @click.argument("directory", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--script", metavar="FILE", help="What to run; default: train.py, main.py or the only script there.")
 @click.option("--model", metavar="OWNER/NAME", help="Default: your name and the folder's.")
-def command(directory: Path, script: str | None, model: str | None) -> None:
+@click.option("--from-aetros", is_flag=True, help="Make it from the aetros.yml there, and name what cannot be.")
+def command(directory: Path, script: str | None, model: str | None, from_aetros: bool) -> None:
     """Write a first bough.yml."""
     from bough import definition
 
@@ -44,6 +45,9 @@ def command(directory: Path, script: str | None, model: str | None) -> None:
         raise Conflict(f"{path} is already there.", "Edit it, or delete it first.")
     if not directory.is_dir():
         raise NotFound(f"there is no directory {directory}.", "Make it first.")
+    if from_aetros:
+        _convert(directory, path, model)
+        return
     found = directory / script if script else find_script(directory)
     text = first_definition(found, directory, model or _model(directory))
     definition.loads(text, str(path))
@@ -52,6 +56,26 @@ def command(directory: Path, script: str | None, model: str | None) -> None:
     click.echo(f"  git add {FILE} && git commit -m 'Add {FILE}'")
     click.echo(f"  bough run {directory}          # one job, to see that it reports")
     click.echo(f"  bough optimize {directory}")
+
+
+def _convert(directory: Path, path: Path, model: str | None) -> None:
+    """Write a bough.yml that says what an aetros.yml says, and name what it cannot."""
+    from bough import definition
+    from bough_cli import aetros_yml
+
+    source = aetros_yml.find(directory)
+    made = aetros_yml.convert(aetros_yml.read(source), model or _model(directory))
+    if model is not None:
+        made.raw["model"] = model
+    text = aetros_yml.text_of(made)
+    definition.loads(text, str(path))
+    path.write_text(f"# Made from {source.name}. All keys: docs/bough-yml.md\n{text}", encoding="utf-8")
+    click.echo(f"{path} says what {source.name} says" + (", but for:" if made.unmapped else "."))
+    for name, remedy in made.unmapped:
+        click.echo(f"  {name}: {remedy}")
+    click.echo("AETROS kept what is searched on its server: write it into optimization: (docs/bough-yml.md). Then:")
+    click.echo(f"  git add {FILE} && git commit -m 'Add {FILE}'")
+    click.echo(f"  bough run {directory}          # one job, to see that it reports")
 
 
 def find_script(directory: Path) -> Path:

@@ -13,6 +13,7 @@ import click
 from bough.errors import UsageError
 from bough_cli import options, tables
 from bough_cli.client import Address, Client
+from bough_cli.recorded.folder import is_recorded
 from bough_cli.records import clones, others, refs, transfer
 from bough_cli.records.index import Index
 from bough_cli.records.transfer import Brought, Progress
@@ -52,10 +53,28 @@ def command(place: str | None, optimization: str | None, model: str | None, as_j
 
 
 @click.command("push")
-@click.argument("place", metavar="[COORDINATOR|REMOTE|URL]", required=False)
+@click.argument("place", metavar="[COORDINATOR|REMOTE|URL|.bough/ID]", required=False)
+@click.option("--follow", is_flag=True, help="Of .bough/ID: go on until its script has ended.")
+@click.option("--ended", is_flag=True, help="Of .bough/ID: it has ended, where that cannot be seen from this machine.")
 @_shared
-def push(place: str | None, optimization: str | None, model: str | None, as_json: bool, **where: Any) -> None:
-    """Bring the records of this clone to a coordinator or a git remote."""
+def push(
+    place: str | None,
+    follow: bool,
+    ended: bool,
+    optimization: str | None,
+    model: str | None,
+    as_json: bool,
+    **where: Any,
+) -> None:
+    """Bring the records of this clone to a coordinator or a git remote.
+
+    With .bough/ID, a run that a script without an agent recorded becomes a job of the coordinator, once.
+    """
+    if place is not None and (follow or ended or is_recorded(place)):
+        from bough_cli.recorded import showing
+
+        showing.push(place, follow, ended, as_json, where["coordinator"], where["key"])
+        return
     git_dir = _clone(where["repo"])
     index = Index(git_dir)
     chosen = None if optimization is None else index.optimization(optimization)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 
 from bough import _layout, definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import again, definitions, ends, states
+from bough_server.service import again, definitions, ends, recorded, states
 from bough_server.service.changes import Changes
 from bough_server.service.optimizations import FRESH, code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
@@ -76,7 +76,7 @@ def _chosen(tx: Connection, name: Any) -> list[str] | None:
         return None
     if not isinstance(name, str):
         raise UsageError(f"{str(name)[:100]!r} is no name of an agent.", "See: bough agent status.")
-    known = tx.execute(select(agents.c.name).order_by(agents.c.name)).scalars().all()
+    known = tx.execute(select(agents.c.name).where(agents.c.slots > 0).order_by(agents.c.name)).scalars().all()
     if name not in known:
         there = f"There are: {', '.join(known)}." if known else "No agent has ever connected."
         raise UsageError(f"there is no agent {name}.", there)
@@ -99,7 +99,8 @@ def stop(tx: Connection, job_id: str, now: float, changes: Changes, *, at_once: 
     if job["state"] in states.TERMINAL:
         raise Conflict(f"job {job['id']} has ended: it is {job['state']}.", "There is nothing to stop.")
     changes.of_job(job)
-    if job["state"] in (CREATED, QUEUED):
+    is_gone = job["unreachable"] and recorded.is_by_hand(tx, job)  # nobody is there who could stop it
+    if job["state"] in (CREATED, QUEUED) or is_gone:
         ends.conclude(tx, job, Verdict(states.ABORTED, _layout.USER), now, changes)
     else:
         wish = {"desired": "kill" if at_once else "stop", "desired_cause": _layout.USER}

@@ -94,14 +94,19 @@ def mapping_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def code_of(body: Mapping[str, Any], found: definition.Definition) -> dict[str, Any]:
+def code_of(body: Mapping[str, Any], found: definition.Definition | None) -> dict[str, Any]:
     """Return the columns that say which code is run; the commit is "" where an agent has to find it (`sources`).
+
+    ``found`` may name a source where the request does not; None for code that has run already.
 
     Raises:
         UsageError: The commit is no full hash, the source cannot be resolved, or the folder leaves the repository.
     """
-    source = sources.of_request(mapping_of(body, "source"), found)
-    commit, folder = body.get("commit"), body.get("folder") or sources.declared_source(found).get("folder") or ""
+    source, folder = mapping_of(body, "source"), body.get("folder") or ""
+    if found is not None:
+        source = sources.of_request(source, found)
+        folder = folder or sources.declared_source(found).get("folder") or ""
+    commit = body.get("commit")
     if commit is None or source.get(sources.FOLLOW):
         sources.check(source)
         commit = sources.UNRESOLVED

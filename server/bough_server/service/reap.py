@@ -17,7 +17,7 @@ from bough_server.service.changes import Changes
 from bough_server.service.ends import LOST
 from bough_server.service.fleet import Fleet
 from bough_server.service.states import DRAINING, RUNNING, WITH_AGENT
-from bough_server.store.schema import attempts, jobs
+from bough_server.store.schema import agents, attempts, jobs
 from bough_server.store.schema import optimizations as table
 
 
@@ -25,7 +25,8 @@ def is_needed(tx: Connection, fleet: Fleet, config: Config, now: float, clock: f
     """Return whether `reap` would change anything; asked first, since mostly it would not."""
     for job in _with_agent(tx):
         silent = fleet.silent_for(job["id"], job["attempt"], clock)
-        if (silent > config.lease_ttl_s) != bool(job["unreachable"]) or silent > config.lost_after_s:
+        is_lost = silent > config.lost_after_s and not job["by_hand"]
+        if (silent > config.lease_ttl_s) != bool(job["unreachable"]) or is_lost:
             return True
         if _is_unknown_to_its_agent(fleet, job, silent, config, clock):
             return True
@@ -41,7 +42,7 @@ def reap(tx: Connection, fleet: Fleet, config: Config, now: float, clock: float)
         silent = fleet.silent_for(job["id"], job["attempt"], clock)
         if job["state"] == DRAINING and silent > config.drain_timeout_s:
             ends.settle(tx, job["id"], now, changes, is_overdue=True)
-        elif job["state"] != DRAINING and silent > config.lost_after_s:
+        elif job["state"] != DRAINING and silent > config.lost_after_s and not job["by_hand"]:
             lose(tx, job, config.max_lost, now, changes, f"nothing was heard of it for {silent:.0f} s")
         elif _is_unknown_to_its_agent(fleet, job, silent, config, clock):
             lose(tx, job, config.max_lost, now, changes, "its agent does not know of it any more")
@@ -68,7 +69,10 @@ def lose(tx: Connection, job: Mapping[str, Any], max_lost: int, now: float, chan
 
 
 def _with_agent(tx: Connection) -> list[dict[str, Any]]:
-    return [dict(row) for row in tx.execute(select(jobs).where(jobs.c.state.in_(WITH_AGENT))).mappings()]
+    """Return the jobs that an attempt is out for; one by hand has nobody who could run it again."""
+    by_hand = (agents.c.slots == 0).label("by_hand")
+    found = select(jobs, by_hand).outerjoin(agents, agents.c.id == jobs.c.agent).where(jobs.c.state.in_(WITH_AGENT))
+    return [dict(row) for row in tx.execute(found).mappings()]
 
 
 def _is_unknown_to_its_agent(fleet: Fleet, job: Mapping[str, Any], silent: float, config: Config, clock: float) -> bool:

@@ -17,6 +17,7 @@ _LIMITS = (_layout.MAX_EPOCHS, _layout.MAX_TIME, _layout.PRUNED)
 _LOST = {
     "supervisor_lost": "its supervisor was killed",
     "host_reboot": "its machine was restarted",
+    "lost": "its process ended without a word",
     "journal": "its journal was changed while it ran",
 }
 _MISSING_FILE = re.compile(r"(?:No such file or directory|FileNotFoundError)[^'\"\n]*['\"]([^'\"\n]{1,300})['\"]")

@@ -250,7 +250,7 @@ def agents_view(tx: Connection, online: Iterable[str]) -> list[dict[str, Any]]:
     running: dict[str | None, int] = dict(tx.execute(live).all())
     same = ["id", "name", "version", "host", "system", "labels", "drain", "registered_at", "seen_at", "usage"]
     same += ["offers", "quarantine"]
-    rows = tx.execute(select(agents).order_by(agents.c.name)).mappings()
+    rows = tx.execute(select(agents).where(agents.c.slots > 0).order_by(agents.c.name)).mappings()
     return [
         {name: row[name] for name in same}
         | {"slots": slots_of(row), "online": row["id"] in there, "running": running.get(row["id"], 0)}

@@ -24,7 +24,7 @@ def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) ->
     if not waiting:
         live = tx.execute(select(func.count()).where(jobs.c.state.in_(WITH_AGENT))).scalar_one()
         return found if live or found or _rows(tx, RUNNING) else ["nothing is queued. Start something: bough optimize."]
-    known = [dict(row) for row in tx.execute(select(agents)).mappings()]
+    known = [dict(row) for row in tx.execute(select(agents).where(agents.c.slots > 0)).mappings()]
     online = [row for row in known if fleet.is_online(row["id"], clock)]
     if not online:
         return [*found, _nobody(known, waiting, now, url)]

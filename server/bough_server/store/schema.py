@@ -430,6 +430,14 @@ idempotency = Table(
     Index(None, "created_at"),
 )
 
+recorded = Table(
+    "recorded",
+    metadata,
+    Column("nonce", Text, primary_key=True),  # drawn by the script when it started; 32 hexadecimal digits
+    Column("job", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
 settings = Table(
     "settings",
     metadata,

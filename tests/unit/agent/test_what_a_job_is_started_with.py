@@ -60,7 +60,7 @@ def test_what_the_machine_has_is_found_before_what_the_agent_brings(env: dict[st
     own_bin = os.path.dirname(sys.executable)
 
     assert env["PATH"].split(":") == ["/usr/bin", "/bin", own_bin, "/shims"]
-    assert env["PYTHONPATH"].split(":") == ["/mine", "/sdk"]
+    assert env["PYTHONPATH"].split(":") == ["/mine", "/sdk", "/sdk/bough/_injected"]
 
 
 def test_a_machine_without_python_gets_the_agent_s(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""AETROS's package, as scripts import it; the code is in `bough.aetros`."""
