@@ -63,6 +63,11 @@ MATRIX = {
     ("GET", "/api/v1/jobs/{job_id}/points"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/log"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/export"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/files"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/files/{path:path}"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/documents"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/actions"): READERS,
+    ("POST", "/api/v1/jobs/{job_id}/actions/{name:path}"): CHANGERS,
     ("POST", "/api/v1/jobs/{job_id}/stop"): CHANGERS,
     ("POST", "/api/v1/agents"): AGENTS,
     ("GET", "/api/v1/agents"): WITH_KEY,
@@ -121,7 +126,7 @@ CLOSED = [
 def test_each_route_is_closed_to_whoever_it_is_not_for(
     api: Running, keys: dict[str, str], route: APIRoute, scope: str
 ) -> None:
-    path = re.sub(r"\{\w+\}", "nothing", route.path)
+    path = re.sub(r"\{[\w:]+\}", "nothing", route.path)
 
     reply = api.call(method_of(route), path, key=keys[scope])
 
