@@ -296,4 +296,4 @@ def test_wrong_keys_are_slowed_down_and_good_ones_are_not(api: Running) -> None:
 def test_the_description_of_the_api_names_every_route(api: Running) -> None:
     paths = api.call("GET", "/api/v1/openapi.json", key="").json()["paths"]
 
-    assert {path for _, path in MATRIX if path != "/login"} == set(paths)
+    assert {path.replace(":path}", "}") for _, path in MATRIX if path != "/login"} == set(paths)
