@@ -27,6 +27,7 @@ class Config:
         max_lost: So many lost attempts of one job end it.
         claim_wait_s: How long a request for work may wait for an optimizer's answer.
         patience_s: How long a less busy agent is given to take a job first.
+        database_url: Where the store is if not in the home: ``postgresql://…``; several coordinators may share it.
     """
 
     home: Path
@@ -39,6 +40,7 @@ class Config:
     max_lost: int = 10
     claim_wait_s: float = 0.3
     patience_s: float = 1.0
+    database_url: str | None = None
 
     def __post_init__(self) -> None:
         """Check the times against each other."""
@@ -55,8 +57,13 @@ class Config:
 
     @property
     def database(self) -> Path:
-        """The file of the store."""
+        """The file of the store, unless it is in a database elsewhere."""
         return self.home / "coordinator.db"
+
+    @property
+    def store(self) -> str:
+        """The path or URL of the store."""
+        return self.database_url or str(self.database)
 
     @property
     def repositories(self) -> Path:

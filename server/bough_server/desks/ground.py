@@ -52,7 +52,7 @@ class Ground:
         Raises:
             BoughError: The store cannot be opened; in one sentence.
         """
-        self.store = await asyncio.to_thread(Database.open, self.config.database)
+        self.store = await asyncio.to_thread(Database.open, self.config.store)
         self.fleet.started_at = self.clock.monotonic()
         self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
