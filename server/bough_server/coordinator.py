@@ -22,8 +22,10 @@ from bough_server.desks.agents import Agents
 from bough_server.desks.exports import Exports
 from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
+from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
 from bough_server.desks.searches import Searches
+from bough_server.desks.tables import Tables
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
 from bough_server.service import reap, why
 from bough_server.service.asks import Optimizer
@@ -55,8 +57,10 @@ class Coordinator:
     agents: Agents
     exports: Exports
     jobs: Jobs
+    models: Models
     optimizations: Optimizations
     searches: Searches
+    tables: Tables
 
     def __init__(
         self,
@@ -80,8 +84,10 @@ class Coordinator:
         self.agents = Agents(ground)
         self.exports = Exports(ground)
         self.jobs = Jobs(ground)
+        self.models = Models(ground)
         self.optimizations = Optimizations(ground, self.jobs)
         self.searches = Searches(ground)
+        self.tables = Tables(ground)
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)

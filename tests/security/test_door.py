@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, optimizations, search
+from bough_server.api import access, agents, events, export, jobs, models, optimizations, search, tables
 from bough_server.api.security import Allow
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
@@ -42,6 +42,21 @@ MATRIX = {
     ("GET", "/api/v1/optimizations/{optimization_id}/asks"): READERS,
     ("GET", "/api/v1/optimizations/{optimization_id}/verify"): READERS,
     ("POST", "/api/v1/space"): CHANGERS,
+    ("GET", "/api/v1/table"): READERS,
+    ("GET", "/api/v1/table/columns"): READERS,
+    ("GET", "/api/v1/table/export"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/marks"): READERS,
+    ("POST", "/api/v1/jobs/{job_id}/marks"): CHANGERS,
+    ("GET", "/api/v1/views"): READERS,
+    ("POST", "/api/v1/views"): CHANGERS,
+    ("DELETE", "/api/v1/views/{view_id}"): CHANGERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/overview"): READERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/curves"): READERS,
+    ("GET", "/api/v1/models"): READERS,
+    ("POST", "/api/v1/models"): CHANGERS,
+    ("GET", "/api/v1/models/{owner}/{name}"): READERS,
+    ("GET", "/api/v1/models/{owner}/{name}/revisions/{number}"): READERS,
+    ("POST", "/api/v1/definition"): CHANGERS,
     ("POST", "/api/v1/jobs"): CHANGERS,
     ("GET", "/api/v1/jobs"): READERS,
     ("GET", "/api/v1/jobs/{job_id}"): READERS,
@@ -57,7 +72,7 @@ MATRIX = {
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [module.router for module in (access, optimizations, search, jobs, agents, export, events)]
+ROUTERS = [module.router for module in (access, optimizations, search, tables, models, jobs, agents, export, events)]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 

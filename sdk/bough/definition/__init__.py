@@ -13,6 +13,7 @@ from bough.definition.settings import Settings, read_duration
 from bough.definition.space import Space
 from bough.definition.tree import ChoiceGroup, Group, Parameter, walk
 from bough.definition.values import replace_templates
+from bough.definition.yaml_writer import dumps
 
 __all__ = [
     "ChoiceGroup",
@@ -23,6 +24,7 @@ __all__ = [
     "Parameter",
     "Settings",
     "Space",
+    "dumps",
     "load",
     "loads",
     "parse",

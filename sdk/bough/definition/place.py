@@ -45,7 +45,7 @@ class Place:
 
     def error(self, what: str, do: str = "") -> DefinitionError:
         """Return (not raise) the error that says `what` is wrong here, and what to `do`."""
-        return DefinitionError(one_line(what), one_line(do), path=self.file, line=self.line)
+        return DefinitionError(one_line(what), one_line(do), path=self.file, line=self.line, at=self.at)
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

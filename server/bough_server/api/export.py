@@ -49,7 +49,7 @@ async def optimization(
     known = (await found.optimizations.one(optimization_id))["id"]
     make = found.exports.points if points else found.exports.trials
     columns, rows = await make(known, all_attempts)
-    return _file(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
+    return file_reply(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
 
 
 @router.get("/jobs/{job_id}/export")
@@ -65,12 +65,12 @@ async def job(
     known = await found.jobs.one(job_id)
     if not points:
         row = job_row(known)
-        return _file(f"{known['id']}-job", format, list(row), [row])
+        return file_reply(f"{known['id']}-job", format, list(row), [row])
     newest = known["attempt"]
     attempts = range(1 if all_attempts else max(1, newest), newest + 1)
     runs = [(known["id"], known["number"], attempt) for attempt in attempts]
     rows = export.point_rows_of(found.store.read_sync, runs)
-    return _file(f"{known['id']}-points", format, export.POINT_COLUMNS, rows)
+    return file_reply(f"{known['id']}-points", format, export.POINT_COLUMNS, rows)
 
 
 def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,8 @@ def _number_again(value: Any) -> Any:
     return float(value) if value in ("nan", "inf", "-inf") else value
 
 
-def _file(name: str, format: Format, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Response:
+def file_reply(name: str, format: Format, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Response:
+    """Return a table as a file to keep, sent while its rows are read."""
     lines = csv_lines(columns, rows) if format == "csv" else jsonl_lines(columns, rows)
     headers = {"Content-Disposition": f'attachment; filename="{name}.{format}"'}
     return StreamingResponse(_blocks(lines), media_type=_TYPES[format], headers=headers)

@@ -54,9 +54,10 @@ async def points(
     channel: Annotated[str | None, Query(max_length=1000)] = None,
     attempt: Attempt = None,
     after: Annotated[int | None, Query(ge=0)] = None,
+    most: Annotated[int | None, Query(ge=4, le=100_000)] = None,
 ) -> Response:
-    """Return the points of one channel or of all."""
-    return json_reply(await found.jobs.points(job_id, channel, attempt, after))
+    """Return the points of one channel or of all; ``most`` thins them so that a picture of them stays the same."""
+    return json_reply(await found.jobs.points(job_id, channel, attempt, after, most))
 
 
 @router.get("/{job_id}/log")

@@ -61,11 +61,16 @@ class Jobs:
         return await self._ground.store.read(lambda tx: views.plain(views.whole_job(tx, reads.job(tx, job_id))))
 
     async def points(
-        self, job_id: str, channel: str | None = None, attempt: int | None = None, after: int | None = None
+        self,
+        job_id: str,
+        channel: str | None = None,
+        attempt: int | None = None,
+        after: int | None = None,
+        most: int | None = None,
     ) -> dict[str, Any]:
-        """Return the points of one channel, or of all: `GET /jobs/{id}/points`."""
+        """Return the points of one channel, or of all, thinned to ``most`` if given: `GET /jobs/{id}/points`."""
         return await self._ground.store.read(
-            lambda tx: views.all_points(tx, reads.job(tx, job_id), channel, attempt, after or 0)
+            lambda tx: views.all_points(tx, reads.job(tx, job_id), channel, attempt, after or 0, most)
         )
 
     async def log(

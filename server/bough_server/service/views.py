@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from bough.errors import NotFound
 from bough_server.service import kpi as kpis
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
+from bough_server.service.thinning import thinned
 from bough_server.store import reads
 from bough_server.store.schema import agents, jobs, optimizations, space_versions
 
@@ -137,16 +138,22 @@ def _agent_names(tx: Connection) -> dict[str, str]:
     return dict(tx.execute(select(agents.c.id, agents.c.name)).all())
 
 
-def points_view(tx: Connection, channel: Row, found: reads.Points, after: int) -> dict[str, Any]:
-    """Return the points of one channel from index ``after`` on."""
+def points_view(
+    tx: Connection, channel: Row, found: reads.Points, after: int, most: int | None = None
+) -> dict[str, Any]:
+    """Return the points of one channel from index ``after`` on, thinned to about ``most`` if given."""
     overrun = found.overrun.nonzero()[0]
     same = {name: channel[name] for name in ("name", "traces", "type", "kpi", "main")}
+    kept: Any = slice(after, None)
+    if most is not None and channel["type"] != "text":
+        kept = thinned(found.y, after, most)
     return {
         **same,
-        "x": column(found.x[after:]),
-        "y": [column(trace[after:]) for trace in found.y],
-        "t": column(found.t[after:]),
+        "x": column(found.x[kept]),
+        "y": [column(trace[kept]) for trace in found.y],
+        "t": column(found.t[kept]),
         "overrun": int(overrun[0]) if len(overrun) else None,
+        "points": len(found.x),
     }
 
 
@@ -218,8 +225,10 @@ def optimizations_page(tx: Connection, limit: int, offset: int) -> dict[str, Any
     return {"rows": [optimization_view(tx, row) for row in rows], "total": total}
 
 
-def all_points(tx: Connection, job: Row, channel: str | None, attempt: int | None, after: int) -> dict[str, Any]:
-    """Return the points of one channel of a job, or of all its channels, from index ``after`` on.
+def all_points(
+    tx: Connection, job: Row, channel: str | None, attempt: int | None, after: int, most: int | None = None
+) -> dict[str, Any]:
+    """Return the points of one channel of a job, or of all its channels, from index ``after`` on; see `thinned`.
 
     Raises:
         NotFound: It has no such channel.
@@ -231,4 +240,5 @@ def all_points(tx: Connection, job: Row, channel: str | None, attempt: int | Non
         if not rows:
             raise NotFound(f"job {job['id']} has no channel {channel}.", "See bough job show for its channels.")
     cut = reads.cuts(tx, job["id"], chosen)
-    return {"channels": [points_view(tx, row, reads.points_of(tx, row, cut), max(0, after)) for row in rows]}
+    shown = [points_view(tx, row, reads.points_of(tx, row, cut), max(0, after), most) for row in rows]
+    return {"channels": shown}

@@ -118,9 +118,10 @@ def points_of(tx: Connection, channel: Row, cut: Mapping[str, int]) -> Points:
     )
     decoded = [(writer, codec.decode(data)) for writer, data in tx.execute(chunks)]
     whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
-    writers = [writer for writer, chunk in decoded for _ in range(len(chunk.seq))]
-    limits = [cut.get(writer, _NO_CUT) for writer in writers]
-    found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= np.array(limits, np.int64))
+    lengths = [len(chunk.seq) for _, chunk in decoded]
+    writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
+    limits = np.repeat(np.array([cut.get(writer, _NO_CUT) for writer, _ in decoded], np.int64), lengths)
+    found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= limits)
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
 
 

@@ -284,6 +284,28 @@ infos = Table(
     _of_attempt(),
 )
 
+job_marks = Table(
+    "job_marks",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id"), primary_key=True),
+    Column("star", Boolean, nullable=False),
+    Column("tags", Json, nullable=False),  # texts, sorted
+    Column("note", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("changed_by", Text, nullable=False),  # key id
+)
+
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),  # of the view in the page, from # on
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("user", "name"),
+)
+
 history = Table(
     "history",
     metadata,

@@ -1,0 +1,93 @@
+"""All trials of an optimization by columns, and the curves of many of them: what its charts are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bough.errors import NotFound, UsageError
+from bough_server.service import views
+from bough_server.service.thinning import thinned
+from bough_server.store import reads
+from bough_server.store.schema import agents, channels, jobs
+
+MAX_CURVES = 500
+_COLUMNS = ("id", "number", "state", "end_reason", "kpi", "epochs", "epochs_total", "duration_s", "unreachable")
+_TIMES = ("created_at", "started_at", "ended_at")
+
+
+def trials(tx: Connection, optimization_id: str) -> dict[str, Any]:
+    """Return one list per column, all of the same length and in the order of the trials' numbers.
+
+    Columns: id, number, state, end_reason, kpi, epochs, epochs_total, duration_s, unreachable, created_at, started_at,
+    ended_at, agent (name); and ``values``, a mapping of each hyperparameter's path to its list, None where the trial
+    does not have it.
+
+    Raises:
+        NotFound: There is no such optimization.
+    """
+    known = reads.optimization(tx, optimization_id)
+    names = dict(tx.execute(select(agents.c.id, agents.c.name)).all())
+    shown = [jobs.c[name] for name in (*_COLUMNS, *_TIMES, "agent", "values")]
+    found = select(*shown).where(jobs.c.optimization == known["id"]).order_by(jobs.c.number)
+    rows = tx.execute(found).mappings().all()
+    columns: dict[str, Any] = {name: views.column([row[name] for row in rows]) for name in (*_COLUMNS, *_TIMES)}
+    columns["agent"] = [names.get(row["agent"] or "") for row in rows]
+    columns["values"] = _by_path([row["values"] or {} for row in rows])
+    return {"optimization": known["id"], **columns}
+
+
+def _by_path(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    paths: dict[str, None] = {}
+    for row in rows:
+        paths.update(dict.fromkeys(row))
+    return {path: views.column([row.get(path) for row in rows]) for path in paths}
+
+
+def curves(
+    tx: Connection, optimization_id: str, channel: str | None, numbers: Sequence[int], most: int
+) -> dict[str, Any]:
+    """Return one trace of a channel in several trials: ``{"channel", "channels", "curves"}``.
+
+    A curve is ``{"number", "id", "x", "y"}``, the trace is the one that may be the KPI.
+
+    Args:
+        channel: Its name; None: the KPI, or the first main one.
+        numbers: Which trials; empty: the newest ones, up to `MAX_CURVES`.
+        most: Points of a curve, at most.
+    """
+    known = reads.optimization(tx, optimization_id)
+    there = _names(tx, known["id"])
+    chosen = channel or known["kpi_channel"] or known["kpi_channel_seen"] or next(iter(there), None)
+    if channel is not None and channel not in there:
+        raise NotFound(f"no trial of {known['id']} has a channel {channel}.", f"There are: {', '.join(there)}.")
+    if len(numbers) > MAX_CURVES:
+        raise UsageError(f"{len(numbers)} curves are too many.", f"Ask for up to {MAX_CURVES}.")
+    mine = (jobs.c.optimization == known["id"]) & (jobs.c.attempt > 0)
+    trials = select(jobs.c.id, jobs.c.number, jobs.c.attempt, channels.c.id.label("channel"), channels.c.traces)
+    trials = trials.add_columns(channels.c.type, channels.c.kpi_trace).join(channels, channels.c.job == jobs.c.id)
+    trials = trials.where(mine, channels.c.attempt == jobs.c.attempt, channels.c.name == chosen)
+    trials = trials.where(jobs.c.number.in_(numbers)) if numbers else trials
+    found = tx.execute(trials.order_by(jobs.c.number.desc()).limit(MAX_CURVES)).mappings().all()
+    shown = [_curve(tx, dict(row), most) for row in reversed(found) if row["type"] != "text"]
+    return {"channel": chosen, "channels": there, "curves": shown}
+
+
+def _curve(tx: Connection, row: Mapping[str, Any], most: int) -> dict[str, Any]:
+    points = reads.points_of(tx, {**row, "id": row["channel"]}, {})
+    y = points.y[row["kpi_trace"] if row["kpi_trace"] < len(points.y) else 0]
+    kept = thinned([y], 0, most)
+    return {"number": row["number"], "id": row["id"], "x": views.column(points.x[kept]), "y": views.column(y[kept])}
+
+
+def _names(tx: Connection, optimization_id: str) -> list[str]:
+    found = (
+        select(channels.c.name, channels.c.main, channels.c.kpi)
+        .join(jobs, (jobs.c.id == channels.c.job) & (jobs.c.attempt == channels.c.attempt))
+        .where(jobs.c.optimization == optimization_id, channels.c.type == "number")
+        .distinct()
+    )
+    rows = sorted(tx.execute(found), key=lambda row: (not row.kpi, not row.main, row.name))
+    return list(dict.fromkeys(row.name for row in rows))
