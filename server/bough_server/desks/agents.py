@@ -36,6 +36,7 @@ class Agents:
             ground.new_id,
             lambda: secrets.token_hex(16),
             ground.config.patience_s,
+            ground.first_attempt,
         )
 
     async def register(self, key: Key, body: Any) -> dict[str, Any]:

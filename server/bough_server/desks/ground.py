@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
-from bough_server.service import optimizations
+from bough_server.service import optimizations, restored
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
@@ -41,6 +41,7 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
+        self.first_attempt = 1
         self.on_ended: Callable[[], None] | None = None
         self.store: Database
         self.asks: Asks
@@ -53,6 +54,7 @@ class Ground:
             BoughError: The store cannot be opened; in one sentence.
         """
         self.store = await asyncio.to_thread(Database.open, self.config.store)
+        self.first_attempt = await self.store.read(restored.first_attempt)
         self.fleet.started_at = self.clock.monotonic()
         self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
         self.news = News(self.store, self.broker, self.fleet, self.clock)

@@ -61,6 +61,7 @@ class Dispatcher:
         new_id: Makes ids of jobs.
         new_marker: Makes markers of attempts.
         patience_s: How long a less busy agent is waited for.
+        first_attempt: The lowest number that an attempt may have: high after a restore, so that none is given out twice.
     """
 
     fleet: Fleet
@@ -68,6 +69,7 @@ class Dispatcher:
     new_id: Callable[[], str]
     new_marker: Callable[[], str]
     patience_s: float
+    first_attempt: int = 1
 
     def grant(
         self, tx: Connection, asker: Asker, now: float, clock: float, changes: Changes, so_far: Granted | None = None
@@ -167,7 +169,7 @@ class Dispatcher:
                 granted.unprepared.add(job["optimization"])
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
-        attempt, marker = job["attempt"] + 1, self.new_marker()
+        attempt, marker = max(job["attempt"] + 1, self.first_attempt), self.new_marker()
         values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
             return False

@@ -53,7 +53,7 @@ class Stage:
 Story = Callable[[Stage], Awaitable[None]]
 
 
-ON_BOTH = ("test_dispatch", "test_ends", "test_hostile_journals", "test_pruning", "test_silence", "test_sync")
+ON_BOTH = ("test_dispatch", "test_ends", "test_hostile_journals", "test_pruning", "test_silence", "test_sync", "test_the_table_of_jobs")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
