@@ -116,7 +116,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         await keys.ensure_admin(config.home)
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = Repositories(config.repositories)
-        archivist = Archivist(coordinator.store, repositories)
+        archivist = Archivist(coordinator.store, repositories, is_mine=lambda: coordinator.ground.peers.leads)
         coordinator.ground.on_ended = archivist.ring
         archivist.start()
         try:

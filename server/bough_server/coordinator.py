@@ -91,6 +91,7 @@ class Coordinator:
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
+        self.background(ground.peers.run)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))
         for optimization_id in await ground.store.read(_running):
@@ -125,6 +126,8 @@ class Coordinator:
         ground = self.ground
         now, clock = ground.clock.now(), ground.clock.monotonic()
         fleet, config = ground.fleet, ground.config
+        if not ground.peers.leads:
+            return
         if not await ground.store.read(lambda tx: reap.is_needed(tx, fleet, config, now, clock)):
             return
         changes = await ground.store.write(lambda tx: reap.reap(tx, fleet, config, now, clock))

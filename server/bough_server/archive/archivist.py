@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,12 +54,20 @@ class Archivist:
         store: Says what ended, and is told the record's ref.
         repositories: Where the records go.
         clock: How it waits.
+        is_mine: Whether writing is this coordinator's task; another one does it otherwise.
     """
 
-    def __init__(self, store: Database, repositories: Repositories, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Database,
+        repositories: Repositories,
+        clock: Clock | None = None,
+        is_mine: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._repositories = repositories
         self._clock = clock or AsyncioClock()
+        self._is_mine = is_mine
         self._rung = asyncio.Event()
         self._rung.set()  # what an earlier run left undone comes first
         self._writing = asyncio.Lock()
@@ -79,6 +87,9 @@ class Archivist:
         """Write records whenever something ended, until cancelled."""
         while True:
             await self._rung.wait()
+            if not self._is_mine():  # it is rung again when it becomes so
+                self._rung.clear()
+                continue
             await self._clock.sleep(LINGER_S)
             self._rung.clear()
             try:
@@ -99,7 +110,8 @@ class Archivist:
                 await self._task
             self._task = None
         try:
-            await self.flush()
+            if self._is_mine():
+                await self.flush()
         except Exception as error:  # whatever it is, the coordinator stops
             log.warning("records wait for the next start: %s", error, exc_info=not isinstance(error, BoughError))
 

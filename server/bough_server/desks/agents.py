@@ -50,8 +50,8 @@ class Agents:
         if presence is not None and clock - presence.heard_at <= ground.config.lease_ttl_s:
             agents.refuse_second(told, presence.epoch, clock - presence.heard_at)
         row = await ground.store.write(lambda tx: agents.register(tx, key, told, ground.clock.now(), ground.new_id))
-        self._meet(row)
-        ground.news.tell(Changes(agents={row["id"]}))
+        ground.peers.met(row["id"], self._meet(row))
+        ground.tell(Changes(agents={row["id"]}))
         config = ground.config
         times = {
             "heartbeat_s": config.heartbeat_s,
@@ -79,6 +79,8 @@ class Agents:
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
+        claimed = [(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims]
+        ground.peers.met(agent_id, presence, [*outcome.accepted, *claimed])
         await self._save_heartbeat(agent_id, presence, told.usage)
         self._ring_others(agent_id, outcome)
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
@@ -88,6 +90,8 @@ class Agents:
         ground = self._ground
         row = await ground.store.read(lambda tx: agents.of_key(tx, key, agent_id))
         presence = self._meet(row, heard=False)
+        if ground.peers.has_any:
+            presence.bell = max(presence.bell, after)  # it was rung elsewhere, and came before the word of it
         if presence.bell == after:
             event = ground.bells.setdefault(agent_id, asyncio.Event())
             with contextlib.suppress(TimeoutError):
@@ -116,7 +120,7 @@ class Agents:
         now = ground.clock.monotonic()
         presence = ground.fleet.agents.get(row["id"])
         if presence is None:
-            bell = secrets.randbelow(2**30)  # so that a number from before a restart is not taken for this one's
+            bell = int(ground.clock.now() * 1000)  # above every number from before a restart: that is not this one's
             presence = Presence(row["name"], row["slots"], row["epoch"], now, bell=bell)
             ground.fleet.agents[row["id"]] = presence
         presence.row = row
@@ -156,7 +160,7 @@ class Agents:
         presence.saved_at = now
         at = ground.clock.now()
         await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, usage))
-        ground.news.tell(Changes(agents={agent_id}))
+        ground.tell(Changes(agents={agent_id}))
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
         ground = self._ground

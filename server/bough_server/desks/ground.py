@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from bough.errors import UsageError
 from bough_server.broker import Broker
 from bough_server.config import Config
+from bough_server.peers import Alone, Notified, Peers
 from bough_server.service import optimizations, restored
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
-from bough_server.store import reads
+from bough_server.store import postgres, reads
 from bough_server.store.database import Database
 
 
@@ -42,6 +43,7 @@ class Ground:
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
         self.first_attempt = 1
+        self.peers: Peers = Alone()
         self.on_ended: Callable[[], None] | None = None
         self.store: Database
         self.asks: Asks
@@ -56,11 +58,16 @@ class Ground:
         self.store = await asyncio.to_thread(Database.open, self.config.store)
         self.first_attempt = await self.store.read(restored.first_attempt)
         self.fleet.started_at = self.clock.monotonic()
+        if isinstance(self.store.backend, postgres.Postgres):
+            self.instance = await self.store.write(restored.instance)  # the same for all that share the store
+            self.peers = Notified(postgres.plain_url(self.store.backend.url), self)
         self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
+        await self.peers.start()
 
     async def close(self) -> None:
         """Close the store; harmless if it was never opened."""
+        await self.peers.stop()
         if hasattr(self, "store"):
             await asyncio.to_thread(self.store.close)
 
@@ -74,14 +81,26 @@ class Ground:
             self.fleet.forget(job_id)
         if changes.ended and self.on_ended is not None:
             self.on_ended()
+        self.tell(changes)
+
+    def tell(self, changes: Changes) -> None:
+        """Tell those who watch, here and at other coordinators, what was just committed."""
         self.news.tell(changes)
+        self.peers.tell(changes)
 
     def ring(self, agent_id: str) -> None:
-        """Let that agent come, if it is known."""
+        """Let that agent come, if it is known, wherever it waits."""
+        presence = self.fleet.agents.get(agent_id)
+        if presence is not None:
+            self.ring_here(agent_id)
+            self.peers.ring(agent_id, presence.bell)
+
+    def ring_here(self, agent_id: str, bell: int = 0) -> None:
+        """Let that agent come if it waits here; ``bell`` is what another coordinator rang it with."""
         presence = self.fleet.agents.get(agent_id)
         if presence is None:
             return
-        presence.bell += 1
+        presence.bell = max(presence.bell, bell) if bell else presence.bell + 1
         event = self.bells.pop(agent_id, None)
         if event is not None:
             event.set()

@@ -6,11 +6,14 @@ given out from then on begin far above.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, insert, select, update
+import uuid
+
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bough_server.store.schema import attempts, settings
 
 _NAME = "restored"  # in settings: {"times", "first_attempt", "at"}
+_INSTANCE = "instance"
 _GAP = 1000  # no job was claimed so often between a backup and its restoration
 
 
@@ -23,6 +26,16 @@ def mark(tx: Connection, now: float) -> None:
         tx.execute(insert(settings), {"name": _NAME, "value": value})
     else:
         tx.execute(update(settings).where(settings.c.name == _NAME).values(value=value))
+    tx.execute(delete(settings).where(settings.c.name == _INSTANCE))
+
+
+def instance(tx: Connection) -> str:
+    """Return the name of this store's coordinators, made at the first start and after each restoration."""
+    found = tx.execute(select(settings.c.value).where(settings.c.name == _INSTANCE)).scalar_one_or_none()
+    if found is None:
+        found = uuid.uuid4().hex
+        tx.execute(insert(settings), {"name": _INSTANCE, "value": found})
+    return str(found)
 
 
 def first_attempt(tx: Connection) -> int:

@@ -6,7 +6,7 @@ Each function takes the connection of a `Database.read` (or `write`) and returns
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -123,6 +123,38 @@ def points_of(tx: Connection, channel: Row, cut: Mapping[str, int]) -> Points:
     limits = np.repeat(np.array([cut.get(writer, _NO_CUT) for writer, _ in decoded], np.int64), lengths)
     found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= limits)
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
+
+
+def arrived(
+    tx: Connection, items: Iterable[list[Any]]
+) -> tuple[list[tuple[str, str, codec.Chunk]], list[tuple[str, int, bytes]]]:
+    """Return the chunks of points and of logs that another coordinator stored.
+
+    Args:
+        tx: A connection.
+        items: ``["points", job, channel, first seq]`` or ``["log", job, offset]`` each.
+
+    Returns:
+        (job, channel, points) each, and (job, offset, bytes) each; as in `bough_server.service.changes.Changes`.
+    """
+    points, logs = [], []
+    of_channel = select(channels_table.c.id).where(
+        channels_table.c.job == bindparam("job"), channels_table.c.name == bindparam("name")
+    )
+    chunks = select(point_chunks.c.data).where(
+        point_chunks.c.channel.in_(of_channel), point_chunks.c.first_seq == bindparam("first")
+    )
+    pieces = select(log_chunks.c.data).where(
+        log_chunks.c.job == bindparam("job"), log_chunks.c.offset == bindparam("first")
+    )
+    for kind, job_id, *where in items:
+        if kind == "points":
+            for data in tx.execute(chunks, {"job": job_id, "name": where[0], "first": where[1]}).scalars():
+                points.append((job_id, where[0], codec.decode(data)))
+        else:
+            for data in tx.execute(pieces, {"job": job_id, "first": where[0]}).scalars():
+                logs.append((job_id, where[0], zlib.decompress(data)))
+    return points, logs
 
 
 def cuts(tx: Connection, job_id: str, attempt: int) -> dict[str, int]:
