@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
 from bough_server.service.pruning import Pruner
-from bough_server.service.sync import Message, Outcome, read_header, save_heartbeat, slices
+from bough_server.service.sync import DecidesMore, Message, Outcome, read_header, save_heartbeat, slices
 from bough_server.store import schema
 
 _SAVE_HEARTBEAT_S = 10.0
@@ -72,8 +73,8 @@ class Agents:
         answers = ground.asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
-        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
-        outcome = await ground.store.write(message.handle)
+        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner, not told.events)
+        outcome = await self._handled(message)
         ground.fleet.renew(outcome.accepted, message.clock)
         await ground.commit(outcome.changes)
         await self._wait_for_asks(message, outcome, answers)
@@ -84,6 +85,12 @@ class Agents:
         await self._save_heartbeat(agent_id, presence, told.usage)
         self._ring_others(agent_id, outcome)
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
+
+    async def _handled(self, message: Message) -> Outcome:
+        if message.is_shared:
+            with contextlib.suppress(DecidesMore):
+                return await self._ground.store.write(message.handle, is_shared=True)
+        return await self._ground.store.write(replace(message, is_shared=False).handle)
 
     async def bell(self, key: Key, agent_id: str, after: int, wait_s: float) -> dict[str, Any]:
         """Wait until something is wanted of the agent: `GET /agents/{id}/bell`."""
@@ -149,7 +156,8 @@ class Agents:
                 return
             answers = ground.asks.answers
             changes = Changes()
-            outcome.granted = await ground.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
+            more = partial(message.grant, changes=changes, so_far=outcome.granted)
+            outcome.granted = await ground.store.write(more, is_shared=True)
             await ground.commit(changes)
 
     async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:
