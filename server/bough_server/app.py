@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -113,8 +114,10 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
     await coordinator.start()
     try:
         keys = Keys(coordinator.store, clock.now)
-        await keys.ensure_admin(config.home)
-        sessions = Sessions(session_secret(config.home), clock.now)
+        with _held(config.home / "start.lock"):  # coordinators that share the home make its keys once
+            await keys.ensure_admin(config.home)
+            secret = session_secret(config.home)
+        sessions = Sessions(secret, clock.now)
         repositories = Repositories(config.repositories)
         archivist = Archivist(coordinator.store, repositories, is_mine=lambda: coordinator.ground.peers.leads)
         coordinator.ground.on_ended = archivist.ring
@@ -161,7 +164,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         BoughError: It cannot start; in one sentence.
     """
     closing = Closing()
-    with contextlib.closing(listen(config.host, config.port)) as listener:
+    with contextlib.closing(listen(config.host, config.port, config.share_port)) as listener:
         url = url_of(config.host, listener.getsockname()[1])
         async with build(config, closing) as (app, coordinator):
             server = Server(app, closing)
@@ -201,15 +204,17 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, is_shared: bool = False) -> socket.socket:
     """Return a socket that already listens, so that whoever reads the address can connect.
+
+    With ``is_shared`` other coordinators of this user may listen there too: the system hands each one its part.
 
     Raises:
         UsageError: The port is taken or not allowed, or the address is not this machine's.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024, reuse_port=is_shared)
         # asyncio does this only for sockets that name their protocol, which accepted ones of this kind do not. Without
         # it each reply waits 40 ms for the client's delayed acknowledgement of its header.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -277,8 +282,30 @@ def _make_home(home: Path) -> None:
 
 @contextlib.contextmanager
 def _address_file(home: Path, url: str, instance: str) -> Iterator[None]:
-    """Tell programs of this user where the coordinator is, as long as it answers."""
+    """Tell programs of this user where the coordinator is, as long as it answers; of several, the first one does."""
     path = home / ADDRESS_FILE
+    with _held(home / "address.lock", wait=False) as is_first:
+        if is_first:
+            with _written(path, url, instance):
+                yield
+        else:
+            yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file; yield whether it is held, which it may not be if it was not waited for."""
+    with open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def _written(path: Path, url: str, instance: str) -> Iterator[None]:
     content = {"url": url, "pid": os.getpid(), "instance": instance, "version": __version__}
     write_secret(path, json.dumps(content) + "\n")
     try:

@@ -28,6 +28,7 @@ class Config:
         claim_wait_s: How long a request for work may wait for an optimizer's answer.
         patience_s: How long a less busy agent is given to take a job first.
         database_url: Where the store is if not in the home: ``postgresql://…``; several coordinators may share it.
+        share_port: Other coordinators of the same database may listen at the same address.
     """
 
     home: Path
@@ -41,9 +42,15 @@ class Config:
     claim_wait_s: float = 0.3
     patience_s: float = 1.0
     database_url: str | None = None
+    share_port: bool = False
 
     def __post_init__(self) -> None:
-        """Check the times against each other."""
+        """Check what belongs together."""
+        if self.share_port and self.database_url is None:
+            raise UsageError(
+                "a coordinator with its store in a file is the only one and shares no port.",
+                "Keep the store in PostgreSQL: --database postgresql://…",
+            )
         if not 0 < self.heartbeat_s <= self.lease_ttl_s / 2:
             raise UsageError(
                 f"heartbeat_s {self.heartbeat_s:g} is more than half of lease_ttl_s {self.lease_ttl_s:g}.",

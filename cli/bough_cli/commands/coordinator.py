@@ -30,6 +30,7 @@ _database = click.option(
 @_database
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--share-port", is_flag=True, help="Other coordinators of the same database may listen there too.")
 @click.option("--allow-plain-http", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--end-with", type=int, hidden=True)
 @click.pass_context
@@ -39,6 +40,7 @@ def command(
     database: str | None,
     host: str,
     port: int,
+    share_port: bool,
     allow_plain_http: bool,
     end_with: int | None,
 ) -> int:
@@ -47,7 +49,7 @@ def command(
         context.obj = {"folder": folder, "database": database}
         return 0
     app = _server("app")
-    settings = _config(folder, database, host=host, port=port)
+    settings = _config(folder, database, host=host, port=port, share_port=share_port)
     local.end_after(end_with, lambda: bool(home.running_agents()))
     return int(app.main(settings, click.echo, allow_plain_http=allow_plain_http))
 

@@ -11,7 +11,7 @@ from bough.version import __version__
 from bough_server.api.bodies import read_json
 from bough_server.api.parts import TheCoordinator, body_of
 from bough_server.api.replies import json_reply
-from bough_server.api.security import ADMINS, ANYONE, READING, SESSION_S, Access
+from bough_server.api.security import ADMINS, ANYONE, READING, SESSION_S, Access, used_up
 from bough_server.service.identity import USER, Key
 
 router = APIRouter(tags=["access"])
@@ -69,10 +69,12 @@ async def link(request: Request, key: Reading) -> Response:
 
 
 @router.get("/login", include_in_schema=False)
-async def login(request: Request, code: Annotated[str, Query(max_length=200)] = "") -> Response:
+async def login(request: Request, code: Annotated[str, Query(max_length=300)] = "") -> Response:
     """Turn a link into the cookie of a session."""
     sessions = _access(request).sessions
     value = sessions.redeem(code)
+    if not await _access(request).keys.is_first_use(code):  # another coordinator, or this one before a restart
+        raise used_up()
     reply = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     reply.set_cookie(
