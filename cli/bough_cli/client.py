@@ -79,9 +79,10 @@ class Client:
         rows: list[dict[str, Any]] = told["rows"] if isinstance(told, dict) else told
         return sorted(rows, key=lambda row: str(row["name"]))
 
-    def create_key(self, name: str, scope: str, user: str = "") -> dict[str, Any]:
+    def create_key(self, name: str, scope: str, user: str = "", expires_s: float | None = None) -> dict[str, Any]:
         """Return a new key, its text under ``secret``: nobody can ask for that again."""
-        row: dict[str, Any] = self.create("/keys", {"name": name, "scope": scope, "user": user})
+        body = {"name": name, "scope": scope, "user": user, "expires_s": expires_s}
+        row: dict[str, Any] = self.create("/keys", body)
         return {"secret": row.pop("key"), **row}
 
     def log(self, job_id: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 Event = tuple[int, str, Any]  # id, kind, data
@@ -39,7 +39,7 @@ class Broker:
             if topic in subscriber.topics:
                 subscriber.put((self._last_id, event, data))
 
-    async def subscribe(self, topics: Iterable[str]) -> AsyncIterator[Event]:
+    async def subscribe(self, topics: Iterable[str]) -> AsyncGenerator[Event]:
         """Yield ``hello``, then what is published, until the broker closes; ``reload`` stands for what was dropped."""
         subscriber = _Subscriber(frozenset(topics))
         self._subscribers.append(subscriber)

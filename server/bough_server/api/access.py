@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from bough.errors import UsageError
 from bough.version import __version__
 from bough_server.api.bodies import read_json
 from bough_server.api.parts import TheCoordinator, body_of
@@ -50,7 +51,10 @@ async def create(request: Request, key: AsAdmin) -> Response:
     body = await read_json(request)
     name, scope = body.get("name", ""), body.get("scope", "")
     user = body.get("user") or (name if scope == USER else "")
-    made, token = await _access(request).keys.create(name, scope, user)
+    expires_s = body.get("expires_s")
+    if expires_s is not None and (isinstance(expires_s, bool) or not isinstance(expires_s, int | float)):
+        raise UsageError("expires_s is no number.", "Send the seconds that the key is to be good for.")
+    made, token = await _access(request).keys.create(name, scope, user, expires_s)
     shown = {"id": made.id, "name": made.name, "scope": made.scope, "user": made.user, "key": token}
     return json_reply(shown, 201)
 

@@ -23,10 +23,11 @@ from typing import Any, Final
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bough.errors import Denied, Forbidden
+from bough.errors import Denied, Forbidden, NotFound
 from bough_server.api.replies import error_reply
 from bough_server.service.identity import ADMIN, AGENT, READ, USER, Key
 from bough_server.service.keys import Keys, read_secret, write_secret
+from bough_server.store import sight
 
 LINK_S: Final = 600.0
 SESSION_S: Final = 30 * 24 * 3600.0
@@ -208,7 +209,24 @@ class Allow:
                 f"key {key.name} has the scope {key.scope}, which may not do this.",
                 f"Use a key of scope {' or '.join(sorted(self.scopes))}.",
             )
+        see_what_is_its_own(key, request.path_params.get("owner"))
         return key
+
+
+def see_what_is_its_own(key: Key, owner: str | None = None) -> None:
+    """From now on this request sees what the bearer of ``key`` may see: a user, what belongs to the user's models.
+
+    Args:
+        key: Whose request it is.
+        owner: The owner that its address names, if it names one.
+
+    Raises:
+        NotFound: The address names another one.
+    """
+    mine = key.user or None
+    sight.see_only(mine)
+    if mine is not None and owner is not None and owner != mine:
+        raise NotFound(f"there is no model of {owner[:64]}.", "List them: bough optimization ls.")
 
 
 READING = Allow(USER, READ)

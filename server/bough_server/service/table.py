@@ -16,7 +16,7 @@ from bough.errors import UsageError
 from bough_server.service import columns
 from bough_server.service.columns import Column, as_number, as_text
 from bough_server.service.export import counted, iso
-from bough_server.store import reads
+from bough_server.store import reads, sight
 from bough_server.store.schema import job_marks, jobs
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "contains", "lacks", "in", "empty", "given")
@@ -137,7 +137,7 @@ def _cell(
 
 
 def _scope(tx: Connection, asked: Request) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+    where: list[ColumnElement[bool]] = [sight.visible(jobs.c.model)]
     if asked.optimization is not None:
         where.append(jobs.c.optimization == reads.optimization(tx, asked.optimization)["id"])
     if asked.model is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from bough_server.service.fleet import Fleet
 from bough_server.service.optimizations import may_use
 from bough_server.service.states import CREATED, PAUSED, QUEUED, RUNNING, WITH_AGENT
+from bough_server.store import sight
 from bough_server.store.schema import agents, jobs, optimizations
 
 
@@ -35,7 +36,8 @@ def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) ->
 
 
 def _rows(tx: Connection, state: str) -> list[dict[str, Any]]:
-    found = select(optimizations).where(optimizations.c.state == state).order_by(optimizations.c.created_at)
+    mine = (optimizations.c.state == state) & sight.visible(optimizations.c.model)
+    found = select(optimizations).where(mine).order_by(optimizations.c.created_at)
     return [dict(row) for row in tx.execute(found).mappings()]
 
 
@@ -59,7 +61,8 @@ def _elsewhere(tx: Connection, takers: list[dict[str, Any]]) -> list[str]:
         for row in _rows(tx, RUNNING)
         if not any(may_use(row["agents"], name) for name in names)
     ]
-    manual = select(jobs).where(jobs.c.state == QUEUED, jobs.c.optimization.is_(None))
+    mine = sight.visible(jobs.c.model)
+    manual = select(jobs).where(jobs.c.state == QUEUED, jobs.c.optimization.is_(None), mine)
     for job in tx.execute(manual).mappings():
         if not any(may_use(job["agents"], name) for name in names):
             found.append(f"job {job['id']} waits for agent {', '.join(job['agents'])}, which is not connected.")

@@ -9,6 +9,7 @@ PostgreSQL it may be called again if the database asks for that.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import queue
 import threading
@@ -121,7 +122,8 @@ class Database:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Return what ``work`` returns, run on a connection that sees one consistent state and cannot write."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_sync, work)
+        mine = contextvars.copy_context()  # `store.sight`
+        return await asyncio.get_running_loop().run_in_executor(self._readers, mine.run, self.read_sync, work)
 
     def read_sync(self, work: Callable[[Connection], Result]) -> Result:
         """As `read`, in this thread."""

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, select, update
 
 from bough.errors import NotFound
 from bough_server.store import points as codec
+from bough_server.store import sight
 from bough_server.store.schema import (
     attempts as attempts_table,
 )
@@ -245,7 +246,7 @@ def _in_order_of_time(found: Points) -> Points:
 
 def _by_prefix(tx: Connection, table: Any, prefix: str, noun: str) -> dict[str, Any]:
     row = tx.execute(_by_id(table), {"its_id": prefix}).mappings().first()
-    if row is not None:
+    if row is not None and sight.is_visible(row["model"]):
         return dict(row)
     rows = list(_beginning_with(tx, table, prefix)) if prefix else []
     if len(rows) == 1:
@@ -274,7 +275,8 @@ def rows_of_attempt(tx: Connection, table: Table, job_id: str, attempt: int) -> 
 
 
 def _beginning_with(tx: Connection, table: Any, prefix: str) -> Iterator[dict[str, Any]]:
-    found = select(table).where(table.c.id.startswith(prefix, autoescape=True)).order_by(table.c.id).limit(2)
+    mine = table.c.id.startswith(prefix, autoescape=True) & sight.visible(table.c.model)
+    found = select(table).where(mine).order_by(table.c.id).limit(2)
     return (dict(row) for row in tx.execute(found).mappings())
 
 
