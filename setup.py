@@ -166,6 +166,7 @@ SERVER = [
     "msgspec>=0.18",
     "sqlalchemy>=2.0.30,<3",
     "alembic>=1.13",
+    "cryptography>=42",  # makes the coordinator's own certificate
 ]
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
 OPTUNA = ["optuna>=5,<6", "cmaes>=0.12"]  # the GP sampler also needs torch, a gigabyte: who wants it installs it

@@ -125,7 +125,7 @@ def push(source: Source, client: Client) -> None:
         Unavailable, Denied: The coordinator is away, or does not accept the key.
         GitFailed: It refused the push.
     """
-    from bough import _git
+    from bough import _git, _trust
 
     if (source.git_dir / "shallow").exists():
         raise UsageError(
@@ -134,7 +134,13 @@ def push(source: Source, client: Client) -> None:
     name = f"{source.commit}:refs/bough/code/{source.commit}"
     url = f"{client.url}/git/{source.definition.model}.git"
     client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
-    _git.run(["push", "--quiet", url, name], git_dir=str(source.git_dir), token=client.address.key, timeout_s=PUSH_S)
+    _git.run(
+        ["push", "--quiet", url, name],
+        git_dir=str(source.git_dir),
+        token=client.address.key,
+        timeout_s=PUSH_S,
+        env=_trust.git_environment(client.url),
+    )
 
 
 def named(files: Sequence[str], shown: int = 3) -> str:

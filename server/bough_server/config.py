@@ -28,6 +28,10 @@ class Config:
         claim_wait_s: How long a request for work may wait for an optimizer's answer.
         patience_s: How long a less busy agent is given to take a job first.
         database_url: Where the store is if not in the home: ``postgresql://…``; several coordinators may share it.
+        tls: It speaks TLS, with a certificate of its own if none is given.
+        tls_cert: File with the certificate (and what vouches for it), PEM; None: its own.
+        tls_key: File with the certificate's key, PEM.
+        tls_names: Names and addresses by which it is reached, besides those that this machine knows of itself.
         share_port: Other coordinators of the same database may listen at the same address.
     """
 
@@ -42,10 +46,16 @@ class Config:
     claim_wait_s: float = 0.3
     patience_s: float = 1.0
     database_url: str | None = None
+    tls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_names: tuple[str, ...] = ()
     share_port: bool = False
 
     def __post_init__(self) -> None:
         """Check what belongs together."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("a certificate and its key belong together.", "Give both: --tls-cert FILE --tls-key FILE.")
         if self.share_port and self.database_url is None:
             raise UsageError(
                 "a coordinator with its store in a file is the only one and shares no port.",

@@ -117,7 +117,7 @@ class Coordinator:
     async def why(self) -> dict[str, Any]:
         """Say why nothing is running."""
         ground = self.ground
-        url = f"http://{ground.config.host}:{ground.config.port}"
+        url = f"http{'s' if ground.config.tls else ''}://{ground.config.host}:{ground.config.port}"
         clock, now = ground.clock.monotonic(), ground.clock.now()
         return {"reasons": await ground.store.read(lambda tx: why.reasons(tx, ground.fleet, clock, now, url))}
 

@@ -31,6 +31,10 @@ _database = click.option(
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--share-port", is_flag=True, help="Other coordinators of the same database may listen there too.")
+@click.option("--tls", is_flag=True, help="Speak TLS; without --tls-cert with a certificate of its own.")
+@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="The certificate, PEM.")
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, PEM.")
+@click.option("--tls-name", "names", metavar="NAME", multiple=True, help="Another name or address it is reached by.")
 @click.option("--allow-plain-http", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--end-with", type=int, hidden=True)
 @click.pass_context
@@ -41,6 +45,10 @@ def command(
     host: str,
     port: int,
     share_port: bool,
+    tls: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    names: tuple[str, ...],
     allow_plain_http: bool,
     end_with: int | None,
 ) -> int:
@@ -49,7 +57,8 @@ def command(
         context.obj = {"folder": folder, "database": database}
         return 0
     app = _server("app")
-    settings = _config(folder, database, host=host, port=port, share_port=share_port)
+    secured = {"tls": tls or tls_cert is not None, "tls_cert": tls_cert, "tls_key": tls_key, "tls_names": names}
+    settings = _config(folder, database, host=host, port=port, share_port=share_port, **secured)
     local.end_after(end_with, lambda: bool(home.running_agents()))
     return int(app.main(settings, click.echo, allow_plain_http=allow_plain_http))
 
