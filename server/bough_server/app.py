@@ -41,6 +41,7 @@ from bough_server.api import (
     tables,
     wheel,
 )
+from bough_server.api.connections import Connection
 from bough_server.api.git import GitApp
 from bough_server.api.parts import Closing
 from bough_server.api.security import Access, Failures, Guard, Sessions, session_secret
@@ -195,6 +196,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=SHUTDOWN_S,
                 limit_concurrency=_CONNECTIONS,
                 proxy_headers=False,
+                http=Connection,
                 ssl_certfile=certificate[0] if certificate else None,
                 ssl_keyfile=certificate[1] if certificate else None,
             )
