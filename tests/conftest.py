@@ -27,7 +27,7 @@ def postgres_server() -> Iterator[str]:
     psycopg = pytest.importorskip("psycopg", reason="it comes with bough[postgres]")
     with psycopg.connect(running.get_uri(), autocommit=True) as connection:
         for setting in ("fsync = off", "full_page_writes = off"):  # nobody pulls the plug of a test
-            connection.execute(f"ALTER SYSTEM SET {setting}")
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
         connection.execute("SELECT pg_reload_conf()")
     yield str(running.get_uri())
     postmaster = psutil.Process(int((Path(folder) / "postmaster.pid").read_text().split()[0]))
@@ -46,7 +46,7 @@ def new_database(postgres_server: str) -> Callable[[], str]:
     def make(template: str = "bough_template") -> str:
         name = f"bough_{next(_numbers)}" if template != "template1" else "bough_template"
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return postgres_server.replace("/postgres?", f"/{name}?")
 
     Database.open(make("template1")).close()  # copying a database is far quicker than making its tables

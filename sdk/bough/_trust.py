@@ -118,9 +118,9 @@ def _shown_by(host: str, port: int) -> str:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent: what is shown is compared by its fingerprint
     try:
-        with socket.create_connection((host, port), timeout=_TIMEOUT_S) as plain:
-            with context.wrap_socket(plain, server_hostname=host) as secured:
-                shown = secured.getpeercert(binary_form=True)
+        plain = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+        with plain, context.wrap_socket(plain, server_hostname=host) as secured:
+            shown = secured.getpeercert(binary_form=True)
     except OSError as error:
         raise Unavailable(
             "the coordinator at {}:{} cannot be reached over TLS ({}).".format(host, port, error.strerror or error),

@@ -7,7 +7,7 @@ holds an advisory lock, looks after silent jobs and writes the archive.
 
 A message is a JSON list that starts with the sender's id; each of its items is one of::
 
-    ["beat"]                                           I am here (every 5 s); ["bye"]: not any more; ["hello"]: tell me all
+    ["beat"]  ["bye"]  ["hello"]                       I am here (every 5 s); not any more; I am new: tell me all
     ["met", agent, name, slots, epoch, wanted, drain, bell]        this agent was just heard of
     ["held", [[job, attempt], …]]                      these attempts were just reported as held
     ["ring", agent, bell]                              something is wanted of this agent
@@ -307,7 +307,9 @@ class Notified:
         now = self._ground.clock.monotonic()
         for agent_id, presence in self._ground.fleet.online(now).items():
             self.met(agent_id, presence)
-        recent = [list(key) for key, at in self._ground.fleet.held.items() if now - at <= self._ground.config.lease_ttl_s]
+        recent = [
+            list(key) for key, at in self._ground.fleet.held.items() if now - at <= self._ground.config.lease_ttl_s
+        ]
         self._say(["beat"], *(["held", recent[start : start + _HELD]] for start in range(0, len(recent), _HELD)))
 
     def _apply(self, kind: str, what: list[Any], now: float) -> None:

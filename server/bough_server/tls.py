@@ -9,6 +9,7 @@ import datetime
 import socket
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -65,13 +66,14 @@ def make(names: list[str], now: float) -> tuple[str, str]:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
     except ImportError:
         raise UsageError(
             "a certificate cannot be made: the package cryptography is not installed here.",
             'Install it (pip install "bough[server]"), or give a certificate: --tls-cert FILE --tls-key FILE.',
         ) from None
     key = ec.generate_private_key(ec.SECP256R1())
-    own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bough coordinator")])
+    own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bough coordinator")])
     start = datetime.datetime.fromtimestamp(now, datetime.UTC) - datetime.timedelta(days=1)  # clocks differ
     public = key.public_key()
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
@@ -86,7 +88,7 @@ def make(names: list[str], now: float) -> tuple[str, str]:
         .add_extension(x509.SubjectAlternativeName([_named(x509, name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
@@ -97,8 +99,8 @@ def make(names: list[str], now: float) -> tuple[str, str]:
     return made.public_bytes(serialization.Encoding.PEM).decode(), secret.decode()
 
 
-def _named(x509: object, name: str) -> object:
+def _named(x509: Any, name: str) -> Any:
     try:
-        return x509.IPAddress(ip_address(name))  # type: ignore[attr-defined]
+        return x509.IPAddress(ip_address(name))
     except ValueError:
-        return x509.DNSName(name)  # type: ignore[attr-defined]
+        return x509.DNSName(name)

@@ -80,7 +80,7 @@ class StoreContract:
         assert {store.read_sync(count) for _ in range(8)} == {4}
 
     def test_a_job_of_no_model_is_refused(self, store: Database) -> None:
-        with pytest.raises(Exception, match="(?i)foreign key"):
+        with pytest.raises(Exception, match=r"(?i)foreign key"):
             store.write_sync(lambda tx: tx.execute(insert(schema.space_versions), SPACE).rowcount)
 
     def test_a_closed_store_says_that_it_is_closed(self, store: Database) -> None:
@@ -130,7 +130,12 @@ class TestPostgres(StoreContract):
     def test_shared_work_does_not_wait_for_shared_work(self, store: Database, postgres: str) -> None:
         other = Database.open(postgres)
         is_in, may_end = threading.Event(), threading.Event()
-        waiting = store._submit(lambda tx: (is_in.set(), may_end.wait(20)), is_shared=True)
+
+        def stay(tx: Connection) -> bool:
+            is_in.set()
+            return may_end.wait(20)
+
+        waiting = store._submit(stay, is_shared=True)
         assert is_in.wait(10)
 
         other._submit(lambda tx: add(tx, "me/a"), is_shared=True).result(10)
@@ -138,7 +143,7 @@ class TestPostgres(StoreContract):
         assert not alone.done()
         may_end.set()
 
-        assert waiting.result(10)[1]
+        assert waiting.result(10)
         alone.result(10)
         assert store.read_sync(count) == 2
         other.close()

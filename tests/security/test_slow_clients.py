@@ -53,7 +53,9 @@ def closed_after(connection: socket.socket, drip: bytes = b"", every_s: float = 
     raise AssertionError("it was not closed")
 
 
-HEAD = b"POST /api/v1/keys HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"
+HEAD = (
+    b"POST /api/v1/keys HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"
+)
 
 
 @pytest.mark.parametrize("drip", [b"", b"x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from bough_cli import client as clients
 from bough_server import tls
 from bough_server.app import certificate_of
 from bough_server.config import Config
+
+
+pytest.importorskip("cryptography", reason="it comes with bough[server]")
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +93,6 @@ def test_a_name_that_the_certificate_does_not_have_is_refused(secured: Running, 
     port = secured.url.rpartition(":")[2]
     context = ssl.create_default_context(cafile=_trust.authority_for(secured.url))
 
-    import socket
-
     with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as plain, pytest.raises(ssl.SSLError):
         context.wrap_socket(plain, server_hostname="elsewhere.example")
 
@@ -147,8 +149,8 @@ def test_the_cookie_of_the_page_travels_only_encrypted(secured: Running) -> None
     verify = str(secured.home / "tls.pem")
     with requests.Session() as session:
         headers = {"Authorization": f"Bearer {secured.admin}"}
-        link = session.post(f"{secured.url}/api/v1/login-links", headers=headers, verify=verify, timeout=10).json()["url"]
-        reply = session.get(secured.url + link, verify=verify, timeout=10, allow_redirects=False)
+        made = session.post(f"{secured.url}/api/v1/login-links", headers=headers, verify=verify, timeout=10)
+        reply = session.get(secured.url + made.json()["url"], verify=verify, timeout=10, allow_redirects=False)
 
     assert "Secure" in reply.headers["Set-Cookie"]
 

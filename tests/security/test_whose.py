@@ -154,17 +154,14 @@ def test_a_filter_does_not_show_what_is_another_users(
 def test_a_warm_start_from_another_users_search_is_refused(api: Running, theirs: dict[str, str], mine: str) -> None:
     body = {"definition": definition("me/digits"), "commit": COMMIT, "folder": "", "source": {}, "fixed": {}}
 
-    reply = api.call(
-        "POST", "/api/v1/optimizations", key=mine, json={**body, "warm_start": theirs["optimization_id"]}
-    )
+    reply = api.call("POST", "/api/v1/optimizations", key=mine, json={**body, "warm_start": theirs["optimization_id"]})
 
-    assert (reply.status_code, reply.json()["detail"]) == (404, f"there is no optimization {theirs['optimization_id']}.")
+    what = f"there is no optimization {theirs['optimization_id']}."
+    assert (reply.status_code, reply.json()["detail"]) == (404, what)
 
 
 @pytest.mark.parametrize("topic", ["optimization:{optimization_id}", "job:{job_id}"])
-def test_a_user_cannot_watch_what_is_another_users(
-    api: Running, theirs: dict[str, str], mine: str, topic: str
-) -> None:
+def test_a_user_cannot_watch_what_is_another_users(api: Running, theirs: dict[str, str], mine: str, topic: str) -> None:
     reply = api.call("GET", f"/api/v1/events?topic={topic.format(**theirs)}", key=mine)
 
     assert reply.status_code == 404, reply.text
@@ -174,7 +171,8 @@ def test_the_stream_of_all_optimizations_is_that_of_ones_own(api: Running, their
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {mine}"}
-        with session.get(f"{api.url}/api/v1/events?topic=optimizations", headers=headers, stream=True, timeout=20) as got:
+        where = f"{api.url}/api/v1/events?topic=optimizations"
+        with session.get(where, headers=headers, stream=True, timeout=20) as got:
             lines = got.iter_lines()
             assert next(line for line in lines if line.startswith(b"event")) == b"event: hello"
             body = {"commit": COMMIT, "folder": "", "source": {}, "fixed": {}}

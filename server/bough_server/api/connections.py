@@ -59,7 +59,7 @@ class Connection(H11Protocol):
     def _check(self) -> None:
         now = self.loop.time()
         if self._has_no_head(now) or self._trickles(now) or self._is_not_taken(now):
-            self.transport.abort()  # type: ignore[attr-defined]
+            self.transport.abort()
             return
         self._look = self.loop.call_later(LOOK_S, self._check)
 
@@ -76,7 +76,7 @@ class Connection(H11Protocol):
         return came < LEAST_BYTES
 
     def _is_not_taken(self, now: float) -> bool:
-        size = self.transport.get_write_buffer_size()  # type: ignore[attr-defined]
+        size = self.transport.get_write_buffer_size()
         if size == 0 or size != self._unsent or self._unsent_since is None:
             self._unsent, self._unsent_since = size, now
             return False

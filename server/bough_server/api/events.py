@@ -60,9 +60,7 @@ async def of_owner(changes: AsyncGenerator[Change], owner: str) -> AsyncGenerato
                 yield change
 
 
-async def stream(
-    changes: AsyncIterator[Change], closing: asyncio.Event, heartbeat_s: float
-) -> AsyncIterator[bytes]:
+async def stream(changes: AsyncIterator[Change], closing: asyncio.Event, heartbeat_s: float) -> AsyncIterator[bytes]:
     """Yield a subscription as server-sent events, with a comment when nothing happened for ``heartbeat_s`` seconds."""
     stopped = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(changes))

@@ -61,7 +61,7 @@ class Dispatcher:
         new_id: Makes ids of jobs.
         new_marker: Makes markers of attempts.
         patience_s: How long a less busy agent is waited for.
-        first_attempt: The lowest number that an attempt may have: high after a restore, so that none is given out twice.
+        first_attempt: The lowest number that an attempt may have; high after a restore, so that none is used twice.
     """
 
     fleet: Fleet

@@ -1,4 +1,4 @@
-"""Copying a whole store from one database into another, of whatever kind: how backups of PostgreSQL are made and read."""
+"""Copying a whole store from one database into another, of whatever kind: how PostgreSQL is backed up."""
 
 from __future__ import annotations
 

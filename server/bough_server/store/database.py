@@ -123,7 +123,8 @@ class Database:
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Return what ``work`` returns, run on a connection that sees one consistent state and cannot write."""
         mine = contextvars.copy_context()  # `store.sight`
-        return await asyncio.get_running_loop().run_in_executor(self._readers, mine.run, self.read_sync, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: mine.run(lambda: self.read_sync(work)))
 
     def read_sync(self, work: Callable[[Connection], Result]) -> Result:
         """As `read`, in this thread."""

@@ -85,38 +85,38 @@ def _path(name: str) -> str:
     return f'$."{quoted}"'
 
 
-class json_member(GenericFunction[Any]):  # noqa: N801 - named as in SQL, like those below
+class json_member(GenericFunction[Any]):
     """(column, path, name) → the value."""
 
     type = JsonScalar()
     inherit_cache = True
 
 
-class json_numeric(GenericFunction[Any]):  # noqa: N801
+class json_numeric(GenericFunction[Any]):
     """(column, path, name) → the value as a number, or NULL."""
 
     type = Float()
     inherit_cache = True
 
 
-class json_document(GenericFunction[Any]):  # noqa: N801
+class json_document(GenericFunction[Any]):
     """(column) → its whole value."""
 
     type = JsonScalar()
     inherit_cache = True
 
 
-class json_text(GenericFunction[Any]):  # noqa: N801
+class json_text(GenericFunction[Any]):
     """(value) → text."""
 
     type = Text()
     inherit_cache = True
 
 
-def _written_as(function: Any, dialect: str) -> Callable[[Callable[..., ColumnElement[Any]]], None]:
+def _written_as(function: Any, dialect: str) -> Callable[[Callable[..., Any]], None]:
     """Have ``function`` compiled to what the decorated one makes of its arguments."""
 
-    def register(rewrite: Callable[..., ColumnElement[Any]]) -> None:
+    def register(rewrite: Callable[..., Any]) -> None:
         @compiles(function, dialect)
         def compile_(element: Any, compiler: Any, **more: Any) -> str:
             return str(compiler.process(rewrite(*element.clauses), **more))
@@ -125,23 +125,23 @@ def _written_as(function: Any, dialect: str) -> Callable[[Callable[..., ColumnEl
 
 
 @_written_as(json_member, "sqlite")
-def _(column: Any, path: Any, name: Any) -> ColumnElement[Any]:
+def _(column: Any, path: Any, name: Any) -> Any:
     return func.json_extract(column, path)
 
 
 @_written_as(json_member, "postgresql")
-def _(column: Any, path: Any, name: Any) -> ColumnElement[Any]:
+def _(column: Any, path: Any, name: Any) -> Any:
     return _as_jsonb(column).op("->")(cast(name, Text))
 
 
 @_written_as(json_numeric, "sqlite")
-def _(column: Any, path: Any, name: Any) -> ColumnElement[Any]:
+def _(column: Any, path: Any, name: Any) -> Any:
     kind = func.json_type(column, path)
     return case((kind.in_(("integer", "real", "true", "false")), func.json_extract(column, path)))
 
 
 @_written_as(json_numeric, "postgresql")
-def _(column: Any, path: Any, name: Any) -> ColumnElement[Any]:
+def _(column: Any, path: Any, name: Any) -> Any:
     value = _as_jsonb(column).op("->")(cast(name, Text))
     kind, text = func.jsonb_typeof(value), _as_jsonb(column).op("->>")(cast(name, Text))
     is_true = case((text == literal_column("'true'"), literal_column("1.0")), else_=literal_column("0.0"))
@@ -150,22 +150,22 @@ def _(column: Any, path: Any, name: Any) -> ColumnElement[Any]:
 
 
 @_written_as(json_document, "sqlite")
-def _(column: Any) -> ColumnElement[Any]:
+def _(column: Any) -> Any:
     return func.json_extract(column, literal_column("'$'"))
 
 
 @_written_as(json_document, "postgresql")
-def _(column: Any) -> ColumnElement[Any]:
+def _(column: Any) -> Any:
     return _as_jsonb(column)
 
 
 @_written_as(json_text, "sqlite")
-def _(value: Any) -> ColumnElement[Any]:
+def _(value: Any) -> Any:
     return cast(value, Text)
 
 
 @_written_as(json_text, "postgresql")
-def _(value: Any) -> ColumnElement[Any]:
+def _(value: Any) -> Any:
     return value.op("#>>")(literal_column("'{}'"))
 
 

@@ -53,12 +53,20 @@ class Stage:
 Story = Callable[[Stage], Awaitable[None]]
 
 
-ON_BOTH = ("test_dispatch", "test_ends", "test_hostile_journals", "test_pruning", "test_silence", "test_sync", "test_the_table_of_jobs")
+ON_BOTH = (
+    "test_dispatch",
+    "test_ends",
+    "test_hostile_journals",
+    "test_pruning",
+    "test_silence",
+    "test_sync",
+    "test_the_table_of_jobs",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What decides about jobs is tested on both kinds of database."""
-    if "play" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+    if "play" in metafunc.fixturenames and str(getattr(metafunc.module, "__name__", "")).rpartition(".")[2] in ON_BOTH:
         metafunc.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from tests.integration.server.driver import ADMIN, AGENT, Agent, MovedClock, happened, request, run, started, until
 
@@ -17,6 +17,7 @@ from bough_server.coordinator import Coordinator
 from bough_server.service import check
 from bough_server.service.changes import Changes
 
+psycopg = pytest.importorskip("psycopg", reason="it comes with bough[postgres]")
 Story = Callable[[Coordinator, Coordinator, MovedClock], Awaitable[None]]
 
 
@@ -161,8 +162,7 @@ def test_who_is_heard_by_one_is_heard_by_all(
         for _ in range(100):
             clock.pass_time(10)
             await agent.sync(events=[happened(claim, "running")])
-            key = (claim["job_id"], 1)
-            await until(lambda: _holds(first.ground.fleet.held.get(key) == clock.monotonic()))
+            await until(lambda: _holds(first.ground.fleet.held.get((claim["job_id"], 1)) == clock.monotonic()))
             await first.reap()
         assert (await first.jobs.one(claim["job_id"]))["state"] == "RUNNING"
         assert not (await first.jobs.one(claim["job_id"]))["unreachable"]
@@ -259,7 +259,7 @@ def test_messages_are_small_enough_for_notify() -> None:
     found = peers.packed("me", items)
 
     assert max(len(text.encode()) for text in found) < 8000
-    assert [item for text in found for item in __import__("json").loads(text)[1:]] == items
+    assert [item for text in found for item in json.loads(text)[1:]] == items
     assert peers.packed("me", []) == []
 
 
