@@ -6,15 +6,21 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bough import _layout
 from bough.errors import BoughError, UsageError
-from bough_agent import commands, ladder, supervisor
+from bough_agent import commands, equipment, ladder, supervisor
+from bough_agent.environments import Environments, SetupFailed
+from bough_agent.gpus import Gpu
 from bough_agent.home import Home, write_atomically
+from bough_agent.interpreters import Interpreters
+from bough_agent.limits import Confinement
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
+from bough_agent.offers import Offers
 from bough_agent.shipping import read_json
 from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
 
@@ -31,6 +37,10 @@ class Kit:
     sdk: Path
     shims: Path
     environ: Mapping[str, str]
+    offers: Offers
+    confinement: Confinement
+    environments: Environments
+    interpreters: Interpreters = field(default_factory=Interpreters)
 
 
 class PreparationFailed(BoughError):
@@ -45,25 +55,30 @@ class PreparationFailed(BoughError):
         self.reason = reason
 
 
-def prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
+def prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...] = ()) -> str | None:
     """Make code and folder of an attempt ready to be supervised; return the path of the Python it will use.
+
+    ``gpus`` are the indexes of those that are its own.
 
     Raises:
         PreparationFailed: It cannot be done; the reason says whether another try could help.
     """
     try:
-        return _prepare(kit, claim, slot)
+        return _prepare(kit, claim, slot, gpus)
     except CheckoutFailed as error:
         raise PreparationFailed("checkout", str(error)) from None
-    except FetchFailed as error:
+    except (FetchFailed, equipment.DataMissing) as error:
         raise PreparationFailed("infra", str(error)) from None
-    except UsageError as error:
+    except (UsageError, SetupFailed) as error:
         raise PreparationFailed("error", str(error)) from None
     except OSError as error:
         raise PreparationFailed("infra", f"the agent's folder cannot be written: {error}.") from None
 
 
-def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
+def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> str | None:
+    refusal = kit.offers.refusal(claim)
+    if refusal is not None:
+        raise PreparationFailed("infra", refusal)
     argvs = commands.commands(claim)
     tree = kit.workspace.tree(slot, claim.model, claim.git, claim.commit)
     cwd = inside(tree, claim.folder, claim.working_dir)
@@ -73,13 +88,21 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
     shutil.rmtree(folder, ignore_errors=True)
     for name in (_layout.JOURNALS, _layout.CONTROL):
         (folder / name).mkdir(parents=True)
+    env.update(equipment.variables(claim, gpus, kit.offers, equipment.link(claim, kit.offers, folder)))
+    if claim.needs.get("setup"):
+        equipment.activate(env, kit.environments.bin_of(claim.needs["setup"], cwd, env, time.time()))
+    limits = kit.confinement.of_job(claim.key, claim.needs)
     for name, content in (
-        (_CLAIM, write_claim(claim)),
+        (_CLAIM, {**write_claim(claim), "gpus": list(gpus)}),
         (_layout.JOB, commands.job(claim, checkpoints)),
-        (_layout.SPEC, commands.spec(claim, argvs, cwd, env)),
+        (_layout.SPEC, {**commands.spec(claim, argvs, cwd, env), "confinement": limits}),
     ):
         write_atomically(folder / name, json.dumps(content))
-    return commands.python_of(argvs, env["PATH"])
+    python = commands.python_of(argvs, env["PATH"])
+    environment = kit.interpreters.describe(python, env, str(kit.sdk))
+    if environment is not None:
+        write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
+    return python
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
@@ -93,6 +116,29 @@ def mirror(folder: Path, desired: str, cause: str | None) -> None:
     write_atomically(file, json.dumps({"desired": desired, "cause": cause}))
 
 
+def desired_of(folder: Path) -> tuple[str, str | None]:
+    """Return what the attempt's supervisor was last told, and why; what cannot be read says run."""
+    row = read_json(folder, _layout.DESIRED) or {}
+    desired, cause = row.get("desired"), row.get("cause")
+    return str(desired or "run"), None if cause is None else str(cause)
+
+
+def tell_of_gpus(folder: Path, seen: Sequence[Gpu], now: float) -> None:
+    """Tell the attempt's supervisor how busy its GPUs are; where that cannot be written, it goes without."""
+    if not seen:
+        return
+    busy = [gpu.percent for gpu in seen if gpu.percent is not None]
+    used = sum(gpu.used_bytes for gpu in seen)
+    row = {"at": now, "percent": sum(busy) / len(busy) if busy else 0.0, "memory_bytes": used}
+    with contextlib.suppress(OSError):
+        write_atomically(folder / _layout.GPUS, json.dumps(row))
+
+
+def is_paused(folder: Path) -> bool:
+    """Tell whether the attempt's supervisor has stopped its tree."""
+    return os.path.lexists(folder / _layout.PAUSED)
+
+
 def stop_cause(folder: Path) -> str | None:
     """Return why the supervisor is stopping the attempt; None when it is not."""
     stop = read_json(folder, _layout.STOP)
@@ -100,8 +146,10 @@ def stop_cause(folder: Path) -> str | None:
 
 
 def read_exit(folder: Path) -> Json | None:
-    """Return exit.json, or None as long as there is none that can be understood."""
-    return read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    """Return exit.json with the environment that it ran in; None as long as there is none that can be understood."""
+    exit = read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
+    environment = None if exit is None else read_json(folder, _layout.ENVIRONMENT, limit=EXIT_BYTES)
+    return exit if exit is None or environment is None else {**exit, "environment": environment}
 
 
 def is_supervised(folder: Path) -> bool:
@@ -109,18 +157,20 @@ def is_supervised(folder: Path) -> bool:
     return supervisor.is_supervised(str(folder))
 
 
-def found(home: Home) -> Iterator[Claim]:
-    """Yield the claims of all attempts that an earlier run of this agent left."""
+def found(home: Home) -> Iterator[tuple[Claim, tuple[int, ...]]]:
+    """Yield the claims of all attempts that an earlier run of this agent left, and the GPUs of each."""
     for folder in sorted((home.root / "attempts").iterdir()):
         row = read_json(folder, _CLAIM)
+        gpus: tuple[int, ...] = ()
         try:
             claim = None if row is None else read_claim(row)
+            gpus = tuple(int(index) for index in (row or {}).get("gpus") or ())
         except (KeyError, TypeError, ValueError, AttributeError):
             claim = None
         if claim is None or home.attempt(*claim.key) != folder:
             home.retire(folder)  # the agent died while it was made
         else:
-            yield claim
+            yield claim, gpus
 
 
 def end_tree(marker: str) -> bool:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from bough_agent import shares
 from bough_agent.messages import Claim, Json, Key, Reply
+from bough_agent.shares import Stock
 
 RUN = ("run", None)
 INFRA_PAUSE_S = 2.0  # after the first failure of the machinery; doubles with each further one
@@ -43,6 +45,8 @@ class Held:
     desired: tuple[str, str | None] = RUN
     fenced: bool = False
     stopping: bool = False
+    paused: bool = False
+    gpus: tuple[int, ...] = ()
     python: str | None = None
     outcome: str = ""
 
@@ -61,12 +65,14 @@ class Mind:
     outbox: tuple[tuple[int, Json], ...] = ()
     sequence: int = 0
     draining: bool = False
-    quitting: str | None = None  # None, "detach" or "requeue"
+    quitting: str | None = None  # None, "detach", "requeue" or "drain"
     jobs_left: int | None = None  # how many more claims may be taken; None is any number
     infra_failures: int = 0  # in a row
     claim_after: float = 0.0  # on the agent's clock: no claim before that
     claimed_nothing_at: float | None = None  # when an offer of free slots last brought nothing; None after a grant
     bell: int = 0
+    stock: Stock = field(default_factory=Stock)  # what its jobs share
+    quarantine: str | None = None  # why the coordinator gives it no jobs
 
 
 # -- events ---------------------------------------------------------------------------------------------------
@@ -83,9 +89,14 @@ class Replied:
 
 @dataclass(frozen=True)
 class Adopted:
-    """An attempt of an earlier run of this agent was found; what became of it is looked at next."""
+    """An attempt of an earlier run of this agent was found; what became of it is looked at next.
+
+    ``desired`` is what its supervisor was last told.
+    """
 
     claim: Claim
+    desired: tuple[str, str | None] = RUN
+    gpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,14 @@ class Stopping:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The supervisor has stopped the attempt's tree, or lets it go on."""
+
+    key: Key
+    is_on: bool
+
+
+@dataclass(frozen=True)
 class Exited:
     """The attempt's exit.json is there; ``outcome`` says for people how it ended."""
 
@@ -147,7 +166,7 @@ class Tampered:
 
 @dataclass(frozen=True)
 class Quit:
-    """The agent was asked to stop: "detach" leaves supervisors running, "requeue" stops them."""
+    """The agent was asked to stop: "detach" leaves supervisors running, "requeue" stops them, "drain" waits."""
 
     how: str
 
@@ -157,7 +176,8 @@ class Impatient:
     """The time that quitting leaves to running attempts is over."""
 
 
-Event = Replied | Adopted | Prepared | PrepareFailed | Started | Stopping | Exited | Lost | Tampered | Quit | Impatient
+_OfAttempt = Prepared | PrepareFailed | Started | Stopping | Paused | Exited | Lost | Tampered
+Event = Replied | Adopted | Quit | Impatient | _OfAttempt
 
 
 # -- actions --------------------------------------------------------------------------------------------------
@@ -167,6 +187,7 @@ class Prepare:
 
     claim: Claim
     slot: int
+    gpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +207,14 @@ class Mirror:
 
 
 @dataclass(frozen=True)
+class Alert:
+    """Run the command that the job's definition wants to be run at its end."""
+
+    claim: Claim
+    outcome: str
+
+
+@dataclass(frozen=True)
 class Forget:
     """The attempt is no longer this agent's; ``keep`` its folder for whoever wants to look, or remove it."""
 
@@ -200,7 +229,7 @@ class Say:
     text: str
 
 
-Action = Prepare | Launch | Mirror | Forget | Say
+Action = Prepare | Launch | Mirror | Alert | Forget | Say
 Actions = list[Action]
 
 
@@ -211,6 +240,11 @@ def free_slots(mind: Mind, now: float) -> int:
         return 0
     free = mind.slots - sum(held.takes_slot for held in mind.held.values())
     return max(0, free if mind.jobs_left is None else min(free, mind.jobs_left))
+
+
+def taken(mind: Mind) -> list[tuple[Mapping[str, Any], tuple[int, ...]]]:
+    """Return what each running job has of the stock."""
+    return [(held.claim.needs, held.gpus) for held in mind.held.values() if held.takes_slot]
 
 
 def is_finished(mind: Mind) -> bool:
@@ -226,8 +260,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
     match event:
         case Replied():
             return _replied(mind, event)
-        case Adopted(claim):
-            return _adopted(mind, claim)
+        case Adopted():
+            return _adopted(mind, event)
         case Quit(how):
             return _quit(mind, how)
         case Impatient():
@@ -242,6 +276,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
             return _started(mind, key, at)
         case Stopping(key, cause):
             return _stopping(mind, key, cause)
+        case Paused(key, is_on):
+            return _paused(mind, key, is_on)
         case Exited(key, outcome):
             return _exited(mind, key, outcome)
         case Lost(key, message):
@@ -251,9 +287,10 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
 
 
 def _replied(mind: Mind, event: Replied) -> tuple[Mind, Actions]:
-    reply, actions = event.reply, []
+    reply = event.reply
     outbox = tuple(item for item in mind.outbox if item[0] > event.sent or not _is_about(item[1], event.about))
     mind = replace(mind, outbox=outbox, draining=reply.drain, bell=reply.bell)
+    mind, actions = _steered(mind, reply)
     for key in sorted(reply.ended & mind.held.keys()):
         mind, more = _ended(mind, key)
         actions += more
@@ -274,26 +311,42 @@ def _replied(mind: Mind, event: Replied) -> tuple[Mind, Actions]:
     return mind, actions
 
 
+def _steered(mind: Mind, reply: Reply) -> tuple[Mind, Actions]:
+    """Take in how many slots there are from now on, and whether the agent is trusted."""
+    actions: Actions = []
+    if reply.slots is not None and reply.slots != mind.slots:
+        actions.append(Say(f"{reply.slots} slots from now on, {mind.slots} before"))
+        mind = replace(mind, slots=reply.slots)
+    if reply.quarantine != mind.quarantine:
+        why = f"in quarantine: {reply.quarantine}. No new jobs come until it is released: bough agent release NAME"
+        actions.append(Say(why if reply.quarantine else "out of quarantine: taking jobs again"))
+        mind = replace(mind, quarantine=reply.quarantine)
+    return mind, actions
+
+
 def _granted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
     if claim.key in mind.held:
         return mind, []  # a lost reply, said again
-    taken = {held.slot for held in mind.held.values() if held.takes_slot}
-    slot = next((n for n in range(mind.slots) if n not in taken), None)
+    used = {held.slot for held in mind.held.values() if held.takes_slot}
+    slot = next((n for n in range(mind.slots) if n not in used), None)
     if mind.jobs_left is not None:
         mind = replace(mind, jobs_left=max(0, mind.jobs_left - 1))
-    if slot is None or mind.quitting:
-        message = "the agent is stopping" if mind.quitting else "the agent has no free slot"
+    gpus = shares.pick(mind.stock, taken(mind), claim.needs)
+    if slot is None or gpus is None or mind.quitting:
+        lacks = "no free slot" if slot is None else "not the resources for it just now"
+        message = "the agent is stopping" if mind.quitting else f"the agent has {lacks}"
         return _report(mind, claim.key, event="released", message=message), []
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot)})
-    return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot)]
+    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, gpus=gpus)})
+    return _report(mind, claim.key, event="preparing"), [Prepare(claim, slot, gpus)]
 
 
-def _adopted(mind: Mind, claim: Claim) -> tuple[Mind, Actions]:
+def _adopted(mind: Mind, event: Adopted) -> tuple[Mind, Actions]:
     # Beyond our slots lie those of an agent that had more: their trees are still in use.
-    taken = {held.slot for held in mind.held.values()}
-    slot = next(n for n in range(len(taken) + 1) if n not in taken)
-    mind = replace(mind, held={**mind.held, claim.key: Held(claim, slot, Phase.RUNNING)})
-    return mind, [Say(f"{claim.title} was left by this agent's last run; going on with it")]
+    used = {held.slot for held in mind.held.values()}
+    slot = next(n for n in range(len(used) + 1) if n not in used)
+    held = Held(event.claim, slot, Phase.RUNNING, event.desired, gpus=event.gpus)
+    mind = replace(mind, held={**mind.held, event.claim.key: held})
+    return mind, [Say(f"{event.claim.title} was left by this agent's last run; going on with it")]
 
 
 def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
@@ -334,6 +387,14 @@ def _stopping(mind: Mind, key: Key, cause: str) -> tuple[Mind, Actions]:
     return _report(_change(mind, key, stopping=True), key, event="stopping", cause=cause), []
 
 
+def _paused(mind: Mind, key: Key, is_on: bool) -> tuple[Mind, Actions]:
+    held = mind.held[key]
+    if held.paused is is_on or held.fenced or held.phase is Phase.EXITED:
+        return mind, []
+    mind = _report(_change(mind, key, paused=is_on), key, event="paused" if is_on else "continued")
+    return mind, [Say(f"{held.claim.title} {'is paused' if is_on else 'goes on'}")]
+
+
 def _exited(mind: Mind, key: Key, outcome: str) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.phase is Phase.EXITED:
@@ -349,7 +410,8 @@ def _ended(mind: Mind, key: Key) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.phase is not Phase.EXITED:
         return _fenced(mind, key)
-    return _drop(mind, key), [Forget(key, keep=False), Say(f"{held.claim.title} ended: {held.outcome}")]
+    alert: Actions = [Alert(held.claim, held.outcome)] if held.claim.needs.get("on_end") else []
+    return _drop(mind, key), [*alert, Forget(key, keep=False), Say(f"{held.claim.title} ended: {held.outcome}")]
 
 
 def _fenced(mind: Mind, key: Key) -> tuple[Mind, Actions]:

@@ -179,7 +179,8 @@ class Sync:
             return
         self._at = now
         sizes = journal_sizes(self._folder)
-        grown = [writer for writer, size in sizes.items() if size != self._sizes.get(writer)]
+        reported = {writer: size for writer, size in sizes.items() if not writer.startswith(layout.SYSTEM_WRITER)}
+        grown = [writer for writer, size in reported.items() if size != self._sizes.get(writer)]
         if grown:
             self._sizes = sizes
             self._thread = threading.Thread(target=self._run, args=(grown,), daemon=True)

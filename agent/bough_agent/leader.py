@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import signal
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bough.errors import BoughError
 
@@ -87,7 +88,9 @@ def not_executable(program: str) -> CannotStart:
     return CannotStart(f"the command {program} may not be executed.", do, NOT_EXECUTABLE)
 
 
-def start(argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int) -> int:
+def start(
+    argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int, limits: Mapping[str, Any] | None = None
+) -> int:
     """Start a command and return the pid of its leader, which is also its process group and its session.
 
     Must be called by the main thread: the leader is killed when the thread that forked it ends.
@@ -97,6 +100,7 @@ def start(argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int) -> in
         cwd: The folder it runs in.
         env: Its whole environment.
         log: A descriptor opened for appending, for stdout and stderr.
+        limits: What it and its descendants are kept to: ``cgroup`` (a folder), ``nice``, ``data_bytes``.
 
     Raises:
         CannotStart: It could not be started; nothing is left behind.
@@ -111,7 +115,7 @@ def start(argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int) -> in
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(file, argv, cwd, env, log, sender, parent)
+        _become(file, argv, cwd, env, log, sender, parent, limits or {})
     os.close(sender)
     with open(receiver, "rb") as pipe:
         failure = pipe.read()  # empty once the program runs: the descriptor closes as it is executed
@@ -122,7 +126,14 @@ def start(argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int) -> in
 
 
 def _become(
-    file: str, argv: Sequence[str], cwd: str, env: Mapping[str, str], log: int, sender: int, parent: int
+    file: str,
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    log: int,
+    sender: int,
+    parent: int,
+    limits: Mapping[str, Any],
 ) -> NoReturn:
     """Turn this forked child into the command; never returns."""
     try:
@@ -131,6 +142,7 @@ def _become(
         if os.getppid() != parent:  # the supervisor died before it could be asked for
             os._exit(1)
         prefer_for_oom(LEADER_OOM_SCORE)
+        _confine(limits)
         os.chdir(cwd)
         null = os.open(os.devnull, os.O_RDONLY)
         for descriptor, target in ((null, 0), (log, 1), (log, 2)):
@@ -142,6 +154,19 @@ def _become(
     except BaseException as error:
         os.write(sender, str(error).encode(errors="replace"))
     os._exit(1)
+
+
+def _confine(limits: Mapping[str, Any]) -> None:
+    """Keep this process, and what it will start, to its limits. One that is lower already stays."""
+    if limits.get("cgroup"):
+        with open(os.path.join(limits["cgroup"], "cgroup.procs"), "w") as file:
+            file.write("0")
+    if limits.get("nice"):
+        os.nice(limits["nice"])
+    if limits.get("data_bytes"):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = limits["data_bytes"] if hard == resource.RLIM_INFINITY else min(hard, limits["data_bytes"])
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _reset_signals() -> None:

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _WRITER = re.compile(r"[0-9A-Za-z_-]{1,64}")  # of a journal: it becomes the name of a file
+_DATA = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _MARKER = re.compile(r"[0-9a-f]{32}")
 
 
@@ -29,7 +30,8 @@ class Claim:
     """The right to run one attempt, and all that is needed for it.
 
     ``values`` is flat and holds active hyperparameters only. ``folder`` and ``working_dir`` are relative to the
-    repository and to the folder; times are seconds, None where there is no limit.
+    repository and to the folder; times are seconds, None where there is no limit. ``needs`` are resources, data, setup
+    and on_end as `bough.definition` reads them; ``source`` is where the code came from, where that is known.
     """
 
     job_id: str
@@ -50,6 +52,8 @@ class Claim:
     grace_s: float
     term_s: float
     kpi: Mapping[str, Any]
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
     @property
     def key(self) -> Key:
@@ -78,6 +82,8 @@ class Reply:
     refused: tuple[tuple[Key, str], ...] = ()
     bell: int = 0
     drain: bool = False
+    slots: int | None = None
+    quarantine: str | None = None
 
 
 class _Fault(ValueError):
@@ -105,6 +111,8 @@ def read_reply(body: Json) -> Reply:
             refused=refused,
             bell=int(body.get("bell", 0)),
             drain=body.get("agent") == "drain",
+            slots=None if body.get("slots") is None else max(1, int(body["slots"])),
+            quarantine=_text(body.get("quarantine")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unavailable(
@@ -160,7 +168,24 @@ def read_claim(row: Json) -> Claim:
         grace_s=float(row.get("grace_s", 30.0)),
         term_s=float(row.get("term_s", 10.0)),
         kpi=dict(row.get("kpi") or {"channel": None, "direction": None}),
+        needs=_needs(row.get("needs")),
+        source=_text(row.get("source")),
     )
+
+
+def _needs(row: Any) -> Mapping[str, Any]:
+    needs: Json = dict(row or {})
+    for name in ("cpu", "memory_bytes", "gpu", "gpu_memory_bytes"):
+        good = (
+            type(needs.get(name, 0)) in (int, float) and math.isfinite(needs.get(name, 0)) and needs.get(name, 0) >= 0
+        )
+        _check(good, f"{name} is no amount")
+    for name in ("data", "on_end"):
+        texts = needs.get(name, [])
+        _check(isinstance(texts, list) and all(isinstance(text, str) for text in texts), f"{name} is no list of names")
+    _check(all(_DATA.fullmatch(name) for name in needs.get("data", ())), "a name of data is not possible")
+    _check(isinstance(needs.get("setup", {}), dict), "setup is no mapping")
+    return needs
 
 
 def write_claim(claim: Claim) -> Json:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from bough import _layout as layout
 
 ZOMBIE = "Z"
+STOPPED = b"T"
 DEAD = ("X", "x")
 
 
@@ -67,6 +68,16 @@ def look(pid: int) -> Process | None:
     return Process(pid, int(parent), int(group), int(session), start_ticks, is_alive)
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether the process was stopped by a signal; also when there is none any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return True
+    return text[text.rindex(b")") + 2 : text.rindex(b")") + 3] == STOPPED
+
+
 def start_ticks(pid: int) -> int | None:
     """Return when the process started, in clock ticks since boot, or None when there is none."""
     process = look(pid)
@@ -94,6 +105,33 @@ def children() -> list[int]:
             return [int(pid) for pid in file.read().split()]
     except OSError:
         return []
+
+
+def below(root: int) -> list[int]:
+    """Return the pids of what descends from a process, as the kernel lists children: only the tree is read.
+
+    Where the kernel keeps no such lists, the machine is searched.
+    """
+    found: list[int] = []
+    front = [root]
+    while front:
+        front = [child for pid in front for child in _children(pid)]
+        found += front
+    if not found and not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        rows = {int(pid): row for pid in os.listdir("/proc") if pid.isdigit() and (row := look(int(pid))) is not None}
+        return sorted(descendants([root], rows))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:  # it has ended, or there are no such lists
+        pass
+    return found
 
 
 def ancestors(pid: int, rows: Mapping[int, Process]) -> set[int]:

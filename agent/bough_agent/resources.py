@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from bough_agent.gpus import Gpu
 from bough_agent.messages import Json
 
 DISK_LEAST_BYTES = 1 << 30
@@ -17,12 +18,13 @@ DISK_LEAST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Usage:
-    """A look at the machine; percentages are 0 to 100, of all CPUs and of all memory."""
+    """A look at the machine; percentages are 0 to 100, of all CPUs and of all memory. ``gpus``: those that jobs use."""
 
     cpu_percent: float
     memory_percent: float
     disk_free_bytes: int
     disk_total_bytes: int
+    gpus: tuple[Gpu, ...] = ()
 
     def wire(self) -> Json:
         """Return what the coordinator is told."""
@@ -30,6 +32,16 @@ class Usage:
             "cpu_percent": self.cpu_percent,
             "memory_percent": self.memory_percent,
             "disk_free_bytes": self.disk_free_bytes,
+            "disk_percent": round(100 - 100 * self.disk_free_bytes / max(1, self.disk_total_bytes), 1),
+            "gpus": [
+                {
+                    "index": gpu.index,
+                    "name": gpu.name,
+                    "percent": gpu.percent,
+                    "memory_percent": round(100 * gpu.used_bytes / max(1, gpu.memory_bytes), 1),
+                }
+                for gpu in self.gpus
+            ],
         }
 
 
@@ -43,10 +55,11 @@ def system() -> Json:
     }
 
 
-def usage(home: Path) -> Usage:
+def usage(home: Path, gpus: tuple[Gpu, ...] = ()) -> Usage:
     """Return how busy the machine is since the last call, and how full the disk of ``home`` is."""
     disk = psutil.disk_usage(str(home))
-    return Usage(psutil.cpu_percent(interval=None), psutil.virtual_memory().percent, disk.free, disk.total)
+    memory = psutil.virtual_memory().percent
+    return Usage(psutil.cpu_percent(interval=None), memory, disk.free, disk.total, gpus)
 
 
 def refusal(seen: Usage) -> str | None:

@@ -85,9 +85,13 @@ class Shipment:
         self._sent: dict[str, Part] = {}
 
     def grown(self) -> bool:
-        """Tell whether there may be something to send."""
+        """Tell whether there may be something to send; what only tells of usage can wait for the next heartbeat."""
         self._look()
-        return any(self._left(stream) > 0 and stream.seen > stream.fruitless for stream in self._streams.values())
+        return any(
+            self._left(stream) > 0 and stream.seen > stream.fruitless
+            for name, stream in self._streams.items()
+            if not name.startswith(_SYSTEM)
+        )
 
     def take(self, budget: int) -> list[Part]:
         """Return parts of at most ``budget`` bytes in all, from the acknowledged offsets on."""
@@ -267,6 +271,7 @@ class Shipment:
 
 _LOG = _layout.LOG_STREAM
 _LAYOUT_JOURNAL = _layout.JOURNAL_STREAM
+_SYSTEM = _LAYOUT_JOURNAL + _layout.SYSTEM_WRITER
 
 
 def collect(shipments: list[Shipment], budget: int, start: int) -> list[Part]:

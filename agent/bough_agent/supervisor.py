@@ -4,7 +4,8 @@ It is forked from the spawner into a session of its own and needs nobody: agent,
 promises that
 
 - the commands run in order, and the first failure ends the series;
-- limits hold: time on the monotonic clock, epochs as the SDK asks through `control/limit`, the size of the log;
+- limits hold: time on the monotonic clock, without pauses, epochs as the SDK asks through `control/limit`, the size of
+  the log;
 - `control/stop` says why before any signal is sent, so the cause of an end never has to be guessed from exit codes;
 - `exit.json` is written once, last, and only when the tree of the attempt is empty.
 
@@ -30,6 +31,8 @@ from bough import _layout as layout
 from bough.errors import Conflict, UsageError
 from bough_agent import closing, ladder, leader, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
+from bough_agent.pausing import Pause
+from bough_agent.sampling import Sampler
 
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
@@ -38,6 +41,8 @@ RETRIES = 60  # where it is not for want of room: then the attempt is lost, and 
 DESIRED_BYTES = 1 << 16
 SUPERVISOR_OOM_SCORE = -500
 
+PAUSE = "pause"
+_WANTS = {"stop": Want.STOP, "kill": Want.KILL}
 JOURNAL_CAUSE = "journal"  # of a stop because the log outgrew its limit
 
 
@@ -54,6 +59,7 @@ class Spec:
     max_time_s: float | None
     times: Times
     log_limit: int | None
+    limits: dict[str, Any]
 
     @classmethod
     def read(cls, folder: str) -> Spec:
@@ -76,6 +82,7 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
+                limits=row.get("confinement") or {},
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"{path} cannot be used as the spec of an attempt ({type(error).__name__}: {error})."
@@ -175,6 +182,8 @@ class _Supervision:
         self.usage = {"user_s": 0.0, "system_s": 0.0, "max_rss_bytes": 0}
         self.has_children = False
         self.sync = closing.Sync(folder)
+        self.pause = Pause(folder, spec.marker, self.started)
+        self.sampler = Sampler(folder)
 
     def run(self) -> None:
         """Run the commands, see the tree end, and write exit.json."""
@@ -215,7 +224,7 @@ class _Supervision:
             self.command, self.status = command["name"], None
             self.sync.join()  # fork with one thread only
             try:
-                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log)
+                self.leader = leader.start(command["argv"], self.spec.cwd, self.spec.env, log, self.spec.limits)
             except leader.CannotStart as error:
                 self.exit_code, self.error = error.exit_code, str(error)
                 return
@@ -230,6 +239,8 @@ class _Supervision:
             self._watch(log)
             self._climb()
             self.sync.perhaps(time.monotonic())
+            if not self.pause.is_on:
+                self.sampler.perhaps(self.pause.running_s(time.monotonic()))
             signal.sigtimedwait({signal.SIGCHLD}, self._pause())
             self._reap()
 
@@ -241,6 +252,7 @@ class _Supervision:
         that ended by itself. Only where something had to be stopped is the machine searched for the marker too: for
         what somebody else started on behalf of the attempt.
         """
+        self.pause.end(time.monotonic())  # the leader may have been killed meanwhile
         if self.rung.stage is Stage.RUNNING:  # no leader was interrupted
             self._linger()
             if not self.has_children:
@@ -283,32 +295,32 @@ class _Supervision:
     # -- watching -------------------------------------------------------------------------------------------------
 
     def _watch(self, log: int) -> None:
-        """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log."""
+        """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log. Or a pause."""
         limit = self.spec.max_time_s
-        if limit is not None and time.monotonic() - self.started >= limit:
+        if limit is not None and self.pause.running_s(time.monotonic()) >= limit:
             self._stop(layout.MAX_TIME, Want.STOP)
         if os.path.exists(self._path(layout.LIMIT)):
             self._stop(layout.MAX_EPOCHS, Want.STOP)
         if self.spec.log_limit is not None and os.fstat(log).st_size > self.spec.log_limit:
             self._stop(JOURNAL_CAUSE, Want.STOP)
         desired, cause = self._desired()
-        if desired is not Want.RUN:
-            self._stop(cause, desired)
+        if desired in _WANTS:
+            self._stop(cause, _WANTS[desired])
+        self.pause.follow(desired == PAUSE and self.cause is None, time.monotonic())
 
     def _look_for_kill(self) -> None:
         """Hear the coordinator while the tree is being ended; a stop is nothing new then."""
-        if self._desired()[0] is Want.KILL:
+        if self._desired()[0] == "kill":
             self.want = Want.KILL
 
-    def _desired(self) -> tuple[Want, str]:
+    def _desired(self) -> tuple[str, str]:
         """Return what control/desired.json wants, and why. A file that cannot be read wants nothing."""
         try:
             with closing.open_regular(self._path(layout.DESIRED)) as file:
                 row = json.loads(file.read(DESIRED_BYTES))
-            want = {"stop": Want.STOP, "kill": Want.KILL}.get(row["desired"], Want.RUN)
-            return want, str(row.get("cause") or layout.USER)
+            return str(row["desired"]), str(row.get("cause") or layout.USER)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return Want.RUN, ""
+            return "run", ""
 
     def _stop(self, cause: str, want: Want) -> None:
         """Decide that the attempt is stopped: note how far the journals are, say why; signals come after.
@@ -369,8 +381,8 @@ class _Supervision:
         if self.rung.empty_looks:
             return ladder.PAUSE_S
         due = layout.SUPERVISOR_POLL_S
-        if self.spec.max_time_s is not None and self.want is Want.RUN:
-            due = min(due, self.started + self.spec.max_time_s - time.monotonic())
+        if self.spec.max_time_s is not None and self.want is Want.RUN and not self.pause.is_on:
+            due = min(due, self.spec.max_time_s - self.pause.running_s(time.monotonic()))
         return max(due, 0.0)
 
     def _step(self, signum: signal.Signals) -> None:
@@ -383,7 +395,7 @@ class _Supervision:
         self.sync.join()
         for writer in closing.journal_sizes(self.folder):
             closing.sync_file(closing.journal_path(self.folder, writer))
-        document = self._exit(time.time(), time.monotonic() - self.started)
+        document = self._exit(time.time(), time.monotonic())
         tries = 0
         while tries < RETRIES:
             try:
@@ -405,7 +417,7 @@ class _Supervision:
             return
         time.sleep(RETRY_S)
 
-    def _exit(self, ended_at: float, duration_s: float) -> dict[str, object]:
+    def _exit(self, ended_at: float, now: float) -> dict[str, object]:
         exit_code, signal_name = self.exit_code, None
         if self.exit_code is None and self.status is not None:
             exit_code, signal_name = leader.describe(self.status)
@@ -419,7 +431,8 @@ class _Supervision:
             "error": self.error,
             "started_at": self.started_at,
             "ended_at": ended_at,
-            "duration_s": round(duration_s, 6),
+            "duration_s": round(self.pause.running_s(now), 6),
+            "paused_s": round(self.pause.paused_s(now), 6),
             "stopped_at": self.stopped_at,
             "ladder": self.steps,
             "log": closing.measure(self._path(layout.LOG)),

@@ -168,7 +168,7 @@ class Workspace:
     def _renew(self, model: str, git: str, commit: str) -> None:
         with self._lock(model):
             self._known -= {known for known in self._known if known[0] == model}
-            _remove(self._cache(model))
+            remove(self._cache(model))
             self._fetch(model, git, commit)
 
     def _holds(self, model: str, commit: str) -> bool:
@@ -206,7 +206,7 @@ class Workspace:
             except _git.GitFailed as error:
                 self._judge(error, model, commit, last=attempt == FETCH_TRIES)
                 if "shallow" in error.stderr or "corrupt" in error.stderr or "not a git repository" in error.stderr:
-                    _remove(cache)
+                    remove(cache)
             self._sleep(self._rng.uniform(0, FETCH_PAUSE_S * attempt))
 
     def _fetch_once(self, cache: Path, git: str, commit: str) -> None:
@@ -271,7 +271,7 @@ class Workspace:
 
     def _remove_tree(self, slot: int, model: str) -> None:
         tree, index = self._paths(slot, model)
-        _remove(tree)
+        remove(tree)
         index.unlink(missing_ok=True)
 
 
@@ -326,10 +326,10 @@ def _open_up(tree: Path) -> None:
     """Make every folder readable, and drop each ``.git``, which ``git clean`` steps over. Links are not followed."""
     for entry in _walk(tree):
         if entry.name.lower() == ".git":
-            _remove(Path(entry.path))
+            remove(Path(entry.path))
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file, a link or a folder with all that is in it, closed folders included."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)

@@ -159,8 +159,10 @@ def _check_room(folder: Path) -> None:
         raise UsageError(what, "Free some disk, or set BOUGH_HOME to another place.") from None
 
 
-def end_process(pid: int, started: float | None = None) -> bool:
-    """Send SIGTERM to a process and wait for its end; return whether it came. One that is not there has ended.
+def end_process(
+    pid: int, started: float | None = None, number: signal.Signals = signal.SIGTERM, most_s: float = STOP_S
+) -> bool:
+    """Send a signal to a process and wait for its end; return whether it came. One that is not there has ended.
 
     ``started`` is when the process was made, where that is known: another one may have got its number since.
     """
@@ -170,8 +172,8 @@ def end_process(pid: int, started: float | None = None) -> bool:
         process = psutil.Process(pid)
         if started is not None and abs(process.create_time() - started) > 1.0:
             return True
-        process.terminate()
-        deadline = time.monotonic() + STOP_S
+        process.send_signal(number)
+        deadline = time.monotonic() + most_s
         while process.status() != psutil.STATUS_ZOMBIE:  # a zombie waits only for its parent
             if time.monotonic() > deadline:
                 return False

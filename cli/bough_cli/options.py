@@ -44,6 +44,23 @@ parameters: Decorator = click.option(
 )
 
 
+large: Decorator = click.option(
+    "--large", is_flag=True, help="Send more than 100 MB of new files without being asked (--dirty, Git LFS)."
+)
+
+
+def agreed(without_asking: bool) -> Callable[[str], bool]:
+    """Return what answers whether much is to be sent: yes, whoever sits at the terminal, or no without one."""
+    import sys
+
+    def answer(question: str) -> bool:
+        if without_asking:
+            return True
+        return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(question, err=True)
+
+    return answer
+
+
 def split_parameters(given: Sequence[str]) -> dict[str, object]:
     """Return ``{"lr": "0.1"}`` for ``-p lr=0.1``.
 
@@ -59,6 +76,23 @@ def split_parameters(given: Sequence[str]) -> dict[str, object]:
             raise click.BadParameter(f"{name} is given twice.", param_hint="-p")
         found[name] = value
     return found
+
+
+class Memory(click.ParamType[int]):
+    """An amount of memory with its unit, ``64GB``, ``512MiB``; becomes bytes."""
+
+    name = "memory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes, > 0."""
+        from bough.definition.needs import MEMORY_DO, memory_bytes
+
+        if isinstance(value, int):
+            return value
+        size = memory_bytes(str(value))
+        if size <= 0:
+            self.fail(f"{value!r} is no amount of memory. {MEMORY_DO}", param, ctx)
+        return size
 
 
 class Duration(click.ParamType[float]):

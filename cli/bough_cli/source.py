@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bough.errors import DefinitionError, NotFound, UsageError
-from bough_cli import home
+from bough_cli import completing, home, snapshot
+from bough_cli.snapshot import Agree, refuse
 
 if TYPE_CHECKING:
     import git
@@ -38,6 +39,7 @@ class Source:
         commit: Its full id.
         folder: Of the model, relative to the repository's root; "" is the root.
         git_dir: A repository on this machine that holds the commit.
+        objects: Object folders of further ones, which hold what of it came from submodules.
         origin: ``{"url", "branch", "dirty"}`` as the coordinator stores it.
     """
 
@@ -46,14 +48,23 @@ class Source:
     folder: str
     git_dir: Path
     origin: dict[str, Any]
+    objects: tuple[str, ...] = ()
 
     def with_definition(self, definition: Definition) -> Source:
         """Return the same with another definition: the one with the settings of the command line."""
         return replace(self, definition=definition)
 
 
-def find(place: str, ref: str | None = None, dirty: bool = False, folder: str | None = None) -> Source:
+def find(
+    place: str,
+    ref: str | None = None,
+    dirty: bool = False,
+    folder: str | None = None,
+    agree: Agree = refuse,
+) -> Source:
     """Return what a directory or a URL (``URL#folder`` for a folder in it) names.
+
+    ``agree`` is asked before more is sent than anybody would expect.
 
     Raises:
         UsageError: It is no repository, has no commit, is dirty, or the ref does not exist.
@@ -61,8 +72,8 @@ def find(place: str, ref: str | None = None, dirty: bool = False, folder: str | 
     """
     if not is_url(place):
         if folder:
-            return from_directory(Path(place) / folder, ref, dirty)
-        return from_directory(Path(place), ref, dirty)
+            return from_directory(Path(place) / folder, ref, dirty, agree)
+        return from_directory(Path(place), ref, dirty, agree)
     if dirty:
         raise UsageError(f"--dirty sends a working tree, and {place} has none here.", "Leave --dirty out.")
     url, _, fragment = place.partition("#")
@@ -74,7 +85,7 @@ def is_url(place: str) -> bool:
     return "://" in place or (re.match(r"[\w.-]+@[\w.-]+:", place) is not None and not Path(place).exists())
 
 
-def from_directory(directory: Path, ref: str | None = None, dirty: bool = False) -> Source:
+def from_directory(directory: Path, ref: str | None = None, dirty: bool = False, agree: Agree = refuse) -> Source:
     """Return the source in a folder of a git repository: HEAD, another ref, or with ``dirty`` the working tree."""
     directory = _existing(directory)
     if _is_bare(directory):
@@ -84,19 +95,24 @@ def from_directory(directory: Path, ref: str | None = None, dirty: bool = False)
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
         folder = _relative(directory, top)
-        origin = {"url": _origin_url(repository, top), "branch": _branch(repository, ref), "dirty": False}
+        origin: dict[str, Any] = {"url": _origin_url(repository, top), "branch": _branch(repository, ref)}
+        origin["dirty"] = False
         if ref is not None:
             commit = _resolve(repository, ref)
         else:
-            commit = _head_or_snapshot(repository, directory, dirty)
+            commit = _head_or_snapshot(repository, directory, dirty, agree)
             origin["dirty"] = dirty and commit != repository.head.commit.hexsha
         git_dir = Path(repository.common_dir).resolve()
-    return Source(_definition_at(git_dir, commit, folder, directory), commit, folder, git_dir, origin)
+        definition = _definition_at(git_dir, commit, folder, directory)
+        whole = completing.complete(repository, commit, dirty, agree)
+    if whole.commit != commit:
+        origin |= {"base": commit, "inside": list(whole.inside[:100])}
+    return Source(definition, whole.commit, folder, git_dir, origin, whole.objects)
 
 
 def from_url(url: str, ref: str | None, folder: str) -> Source:
     """Return the source at a URL, fetched into a bare cache of the home."""
-    from bough import _git
+    from bough import _git, _git_links
 
     _git.check_url(url, allow_file=True)
     folder = folder.strip("/")
@@ -113,6 +129,7 @@ def from_url(url: str, ref: str | None, folder: str) -> Source:
     except _git.GitFailed as error:
         raise _fetch_failed(url, ref, error) from None
     commit = _git.resolve(str(cache), kept)
+    _git_links.check(str(cache), commit, _git.clean(url))
     origin = {"url": url, "branch": ref, "dirty": False}
     return Source(_definition_at(cache, commit, folder, None), commit, folder, cache, origin)
 
@@ -134,12 +151,15 @@ def push(source: Source, client: Client) -> None:
     name = f"{source.commit}:refs/bough/code/{source.commit}"
     url = f"{client.url}/git/{source.definition.model}.git"
     client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
+    env = _trust.git_environment(client.url)
+    if source.objects:
+        env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = completing.alternates(source.objects)
     _git.run(
         ["push", "--quiet", url, name],
         git_dir=str(source.git_dir),
         token=client.address.key,
         timeout_s=PUSH_S,
-        env=_trust.git_environment(client.url),
+        env=env,
     )
 
 
@@ -206,17 +226,15 @@ def _branch(repository: git.Repo, ref: str | None) -> str | None:
     return None if repository.head.is_detached else repository.active_branch.name
 
 
-def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool) -> str:
+def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool, agree: Agree) -> str:
     """Return the commit to send for a working tree: HEAD, or with ``dirty`` one of the tree as it is."""
-    from bough_cli import snapshot
-
     if not repository.head.is_valid():
         raise UsageError(
             f"the repository of {directory} has no commit yet.", "Make one: git add -A && git commit -m first."
         )
     _check_file(directory)
     if dirty:
-        return snapshot.commit(repository)
+        return snapshot.commit(repository, agree)
     changed = snapshot.changes(repository)
     if changed:
         raise UsageError(

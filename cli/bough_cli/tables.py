@@ -59,6 +59,14 @@ def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{name:<{width}}  {_harmless(value)}")
 
 
+def show_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in aligned columns, indented: quicker than a table, where time counts."""
+    shown = [[_harmless(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        click.echo("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
 def _harmless(text: str) -> str:
     """Text of a job must not steer the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bough._channel import Channel, LossChannel
     from bough._channel import Channel as JobChannel
     from bough._job import Job
+    from bough._minimize import minimize
     from bough.errors import BoughError, UsageError
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "context",
+    "minimize",
     "start_job",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "Job": ("bough._job", "Job"),
     "JobChannel": ("bough._channel", "Channel"),
     "LossChannel": ("bough._channel", "LossChannel"),
+    "minimize": ("bough._minimize", "minimize"),
     "UsageError": ("bough.errors", "UsageError"),
 }
 

@@ -85,7 +85,9 @@ class Job:
         commit: The commit that runs, None without an agent.
     """
 
-    def __init__(self, facts: dict[str, object], attempt_dir: str | None, values: Values) -> None:
+    def __init__(
+        self, facts: dict[str, object], attempt_dir: str | None, values: Values, journal: Journal | None = None
+    ) -> None:
         self.job_id = str(facts.get("job_id") or "")
         self.attempt = _integer(facts.get("attempt")) or 1
         self.model = _text_or_none(facts.get("model"))
@@ -102,7 +104,7 @@ class Job:
         self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
         self._wanted_kpi = _text_or_none(_mapping(facts.get("kpi")).get("channel"))
         self._control = Control(attempt_dir)
-        self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        self._journal = journal or Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
         self._journal.begin()
 
     # -- values -----------------------------------------------------------------------------------------------

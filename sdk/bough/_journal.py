@@ -80,6 +80,14 @@ class Journal:
         self._torn = False
         self._pid = pid
 
+    def move(self, folder: str | None) -> None:
+        """Go on as a new writer in another folder, with no channels: for processes that run one job after another."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._folder, self._definitions = folder, []
+            self._renew()
+
     def begin(self) -> None:
         """Open the file, so that its header tells readers that the script reports at all."""
         with self._lock:

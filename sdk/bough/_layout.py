@@ -4,12 +4,15 @@ Everything that names a ``BOUGH_*`` variable or a file in an attempt's folder ta
 folder of one attempt::
 
     attempts/<job_id>.<attempt>/
+        environment.json    the interpreter that its commands find, and its packages                (agent)
         spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
         job.json            what the script may know: values, limits, ids                           (agent)
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
-        control/desired.json     what the coordinator wants: run, stop or kill                      (agent)
+        control/desired.json     what the coordinator wants: run, pause, stop or kill               (agent)
+        control/gpus.json   how busy the GPUs of the job are, now and then                          (agent)
+        control/paused      there while the tree of the attempt is stopped                          (supervisor)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
         supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
@@ -28,6 +31,7 @@ OPTIMIZATION = "BOUGH_OPTIMIZATION"  # absent for a manual job
 TRIAL = "BOUGH_TRIAL"  # the trial's number in its optimization; absent for a manual job
 COMMIT = "BOUGH_COMMIT"
 CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
+DATA = "BOUGH_DATA"  # a folder with a link to each data set that the job asked for; + _NAME: where one lies
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
@@ -44,13 +48,17 @@ CONTROL = "control"
 LIMIT = "control/limit"
 DESIRED = "control/desired.json"
 STOP = "control/stop"
+PAUSED = "control/paused"
+GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
+ENVIRONMENT = "environment.json"
 
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
 LOG_STREAM = "log"  # ships LOG
 JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
+SYSTEM_WRITER = "0-"  # + 8 hex: the journal in which the supervisor notes what the job uses; no process has the pid 0
 
 # -- causes of a stop, in control/stop and control/limit; also `end_reason` of the job ------------------------
 MAX_EPOCHS = "max_epochs"

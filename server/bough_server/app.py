@@ -36,6 +36,7 @@ from bough_server.api import (
     models,
     optimizations,
     page,
+    records,
     replies,
     search,
     tables,
@@ -48,6 +49,7 @@ from bough_server.api.security import Access, Failures, Guard, Sessions, session
 from bough_server.archive.archivist import Archivist
 from bough_server.archive.http_backend import HttpBackend
 from bough_server.archive.repositories import Repositories
+from bough_server.archive.upkeep import Upkeep
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.service.clock import SystemClock
@@ -96,10 +98,10 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, agents, export, events):
+    for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
-    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_)))
+    app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))
     app.include_router(page.router(shown))
     return app
 
@@ -121,9 +123,12 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
             await keys.ensure_admin(config.home)
             secret = session_secret(config.home)
         sessions = Sessions(secret, clock.now)
-        repositories = Repositories(config.repositories)
-        archivist = Archivist(coordinator.store, repositories, is_mine=lambda: coordinator.ground.peers.leads)
-        coordinator.ground.on_ended = archivist.ring
+        repositories = coordinator.ground.repositories
+        upkeep = Upkeep(clock.monotonic)
+        archivist = Archivist(
+            coordinator.store, repositories, upkeep=upkeep, is_mine=lambda: coordinator.ground.peers.leads
+        )
+        coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))

@@ -24,6 +24,7 @@ from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
 from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
+from bough_server.desks.records import Records
 from bough_server.desks.searches import Searches
 from bough_server.desks.tables import Tables
 from bough_server.optimizers.client import OptimizerFailed, OptimizerProcess
@@ -59,6 +60,7 @@ class Coordinator:
     jobs: Jobs
     models: Models
     optimizations: Optimizations
+    records: Records
     searches: Searches
     tables: Tables
 
@@ -86,12 +88,14 @@ class Coordinator:
         self.jobs = Jobs(ground)
         self.models = Models(ground)
         self.optimizations = Optimizations(ground, self.jobs)
+        self.records = Records(ground)
         self.searches = Searches(ground)
         self.tables = Tables(ground)
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
         self.background(ground.peers.run)
+        self.background(self.records.run)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))
         for optimization_id in await ground.store.read(_running):

@@ -8,10 +8,10 @@ holds an advisory lock, looks after silent jobs and writes the archive.
 A message is a JSON list that starts with the sender's id; each of its items is one of::
 
     ["beat"]  ["bye"]  ["hello"]                       I am here (every 5 s); not any more; I am new: tell me all
-    ["met", agent, name, slots, epoch, wanted, drain, bell]        this agent was just heard of
+    ["met", agent, name, slots, epoch, wanted, closed, bell]       this agent was just heard of
     ["held", [[job, attempt], …]]                      these attempts were just reported as held
     ["ring", agent, bell]                              something is wanted of this agent
-    ["changed", kind, id]                              kind: job, optimization, agent or ended
+    ["changed", kind, id]                              kind: job, optimization, model, agent or ended
     ["points", job, channel, first seq]  ["log", job, offset]      this chunk was stored
     ["watch", [topic, …]]                              somebody here watches these, for the next seconds
 """
@@ -28,6 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bough.errors import Unavailable
+from bough_server.service import agents
 from bough_server.service.changes import Changes
 from bough_server.service.fleet import Presence
 from bough_server.store import postgres, reads
@@ -144,7 +145,7 @@ class Notified:
         if not self.has_any:
             return
         kinds = (("job", changes.jobs), ("optimization", changes.optimizations), ("agent", changes.agents))
-        for kind, ids in (*kinds, ("ended", changes.ended)):
+        for kind, ids in (*kinds, ("model", changes.models), ("ended", changes.ended)):
             self._say(*(["changed", kind, its_id] for its_id in ids))
         now = _now()
         topics = {topic for topic, until in self._watched.items() if until > now}
@@ -161,7 +162,7 @@ class Notified:
         if not self.has_any:
             return
         now = _now()
-        known = (presence.name, presence.slots, presence.epoch, presence.wanted, presence.is_draining)
+        known = (presence.name, presence.slots, presence.epoch, presence.wanted, presence.is_closed)
         at, told = self._told.get(agent_id, (0.0, ()))
         if told == known and now - at < _MET_S:
             return
@@ -240,8 +241,8 @@ class Notified:
         lock = f"SELECT pg_try_advisory_lock({postgres.SPACE}, {postgres.LEADING})"
         if not self.leads:
             (self.leads,) = await (await self._sending.execute(lock)).fetchone()
-            if self.leads and self._ground.on_ended is not None:
-                self._ground.on_ended()  # the archive may have waited for somebody to lead
+            if self.leads and self._ground.on_archivable is not None:
+                self._ground.on_archivable(Changes())  # the archive may have waited for somebody to lead
 
     async def _listen(self) -> None:
         async for notification in self._listening.notifies():
@@ -324,27 +325,39 @@ class Notified:
             self._watched |= dict.fromkeys(what[0], _now() + _SILENT_S)
 
     def _meet(
-        self, now: float, agent_id: str, name: str, slots: int, epoch: str, wanted: int, drain: bool, bell: int
+        self, now: float, agent_id: str, name: str, slots: int, epoch: str, wanted: int, is_closed: bool, bell: int
     ) -> None:
-        agents = self._ground.fleet.agents
-        presence = agents.setdefault(agent_id, Presence(name, slots, epoch, now, bell=bell))
-        if (presence.epoch, presence.is_draining, presence.slots) != (epoch, drain, slots):
+        known = self._ground.fleet.agents
+        presence = known.setdefault(agent_id, Presence(name, slots, epoch, now, bell=bell))
+        if (presence.epoch, presence.is_closed, presence.slots) != (epoch, is_closed, slots):
             presence.row = {}  # to be read anew
-        presence.name, presence.slots, presence.epoch, presence.is_draining = name, slots, epoch, drain
+        presence.name, presence.slots, presence.epoch, presence.is_closed = name, slots, epoch, is_closed
         presence.wanted, presence.heard_at, presence.bell = wanted, now, max(presence.bell, bell)
+
+    async def _read_agents(self, changed: Iterable[str] = ()) -> None:
+        """Read the rows of agents that were changed elsewhere, or are known only by word of others."""
+        fleet = self._ground.fleet
+        wanted = {agent_id for agent_id, presence in fleet.agents.items() if not presence.row}
+        wanted |= {agent_id for agent_id in changed if agent_id in fleet.agents}
+        if wanted:
+            found = await self._ground.store.read(lambda tx: agents.rows(tx, wanted))
+            for row in found:
+                fleet.agents[row["id"]].row = row
 
     async def _pass_on(self, changes: Changes, arrived: list[Item]) -> None:
         """Do here what a commit of our own would have done, as far as it was not done there."""
         ground = self._ground
         for optimization_id in changes.optimizations:
             ground.asks.wake(optimization_id)
-        for agent_id in changes.agents:
-            if agent_id in ground.fleet.agents:
-                ground.fleet.agents[agent_id].row = {}
+        await self._read_agents(changes.agents)
         for job_id in changes.ended:
             ground.fleet.forget(job_id)
-        if changes.ended and self.leads and ground.on_ended is not None:
-            ground.on_ended()
+        if (
+            self.leads
+            and ground.on_archivable is not None
+            and (changes.ended or changes.optimizations or changes.models)
+        ):
+            ground.on_archivable(changes)
         if not ground.broker.has_subscribers:
             return
         watched = [one for one in arrived if one[0] == "points" or ground.broker.is_watched(f"job:{one[1]}")]
@@ -377,4 +390,5 @@ def _note(changes: Changes, kind: str, its_id: str) -> None:
     if kind == "ended":
         changes.ended.append(its_id)
     else:
-        {"job": changes.jobs, "optimization": changes.optimizations, "agent": changes.agents}[kind].add(its_id)
+        sets = {"job": changes.jobs, "optimization": changes.optimizations, "model": changes.models}
+        {**sets, "agent": changes.agents}[kind].add(its_id)

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, models, optimizations, search, tables
+from bough_server.api import access, agents, events, export, jobs, models, optimizations, records, search, tables
 from bough_server.api.security import Allow
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
@@ -70,9 +70,18 @@ MATRIX = {
     ("GET", "/api/v1/agents/{agent_id}/bell"): AGENTS,
     ("POST", "/api/v1/agents/{agent_id}/drain"): ADMIN,
     ("POST", "/api/v1/agents/{agent_id}/undrain"): ADMIN,
+    ("GET", "/api/v1/optimizations/{optimization_id}/importance"): READERS,
+    ("POST", "/api/v1/jobs/{job_id}/pause"): CHANGERS,
+    ("POST", "/api/v1/jobs/{job_id}/continue"): CHANGERS,
+    ("GET", "/api/v1/agents/{agent_id}/usage"): WITH_KEY,
+    ("POST", "/api/v1/agents/{agent_id}/slots"): ADMIN,
+    ("POST", "/api/v1/agents/{agent_id}/release"): ADMIN,
+    ("POST", "/api/v1/incoming"): CHANGERS,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [module.router for module in (access, optimizations, search, tables, models, jobs, agents, export, events)]
+ROUTERS = [
+    module.router for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events)
+]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 

@@ -21,7 +21,6 @@ from bough_server import tls
 from bough_server.app import certificate_of
 from bough_server.config import Config
 
-
 pytest.importorskip("cryptography", reason="it comes with bough[server]")
 
 

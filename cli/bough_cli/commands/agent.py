@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from bough_cli import client as clients
 from bough_cli import home, local, options, tables, wording
 from bough_cli.client import Client
 
+KILL_S = 60.0  # the ladder may take 40
 PID_FILE = "agent.pid.json"  # who runs in this folder: {"pid", "started"}
 
 
@@ -39,8 +41,23 @@ def command() -> None:
     show_default=True,
     help="On SIGTERM: leave trials running for the next start, or stop them and give them back.",
 )
-@click.option("--exit-when-idle", type=options.Duration(), metavar="TIME", help="End when no job came for so long.")
+@click.option(
+    "--exit-when-idle",
+    type=options.Duration(),
+    is_flag=False,
+    flag_value="10s",
+    metavar="[TIME]",
+    help="End when no job came for so long; 10s where nothing is said.",
+)
 @click.option("--max-jobs", type=click.IntRange(1), help="End after so many jobs.")
+@click.option("--gpus", default="all", show_default=True, metavar="WHICH", help="all, none, how many, or which: 0,1.")
+@click.option("--cpus", type=click.FloatRange(0, min_open=True), help="CPUs for jobs that ask for some; default: all.")
+@click.option("--memory", type=options.Memory(), metavar="SIZE", help="Memory, as 64GB; default: all.")
+@click.option("--label", "labels", multiple=True, metavar="NAME[=VALUE]", help="Marks it, for agents: label:NAME.")
+@click.option("--data", multiple=True, metavar="NAME=PATH", help="Where a data set lies here; kept. NAME= forgets it.")
+@click.option(
+    "--allow", multiple=True, metavar="GLOB", help="Run only these models (me/*) or sources (https://host/*)."
+)
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
     """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
@@ -64,6 +81,12 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         max_jobs=chosen["max_jobs"],
         exit_when_idle=idle_s is not None,
         idle_s=idle_s or 0.0,
+        labels=chosen["labels"],
+        gpus=chosen["gpus"],
+        cpus=chosen["cpus"],
+        memory_bytes=chosen["memory"],
+        data=chosen["data"],
+        allow=chosen["allow"],
     )
     _write_pid(folder)
     return run(config, say)
@@ -160,6 +183,8 @@ def status(client: Client, as_json: bool) -> None:
             row["name"],
             _state(row),
             f"{row['running']}/{row['slots']}",
+            *_busy(row),
+            ",".join(row.get("labels") or []) or "-",
             _ago(row["seen_at"], now),
             row.get("host") or "-",
             row.get("version") or "-",
@@ -168,12 +193,30 @@ def status(client: Client, as_json: bool) -> None:
         for row in rows
     ]
     empty = f"No agent yet. Start one: bough agent server --coordinator {client.url} --secure-key KEY"
-    tables.show_table(["NAME", "STATE", "JOBS#", "HEARD OF", "HOST", "VERSION", "ID"], cells, empty)
+    columns = ["NAME", "STATE", "JOBS#", "CPU#", "MEMORY#", "GPUS", "LIMITS BY", "LABELS", "HEARD OF", "HOST"]
+    tables.show_table([*columns, "VERSION", "ID"], cells, empty)
+    for row in rows:
+        if row.get("quarantine"):
+            why = f"{row['name']} is in quarantine: {row['quarantine']}"
+            click.echo(f"{why}. Release it: bough agent release {row['name']}")
+
+
+def _busy(row: dict[str, Any]) -> list[str]:
+    """How busy its machine is, its GPUs, and by what CPU and memory of jobs are limited."""
+    usage, offers = row.get("usage") or {}, row.get("offers") or {}
+    gpus = [f"{gpu.get('index')}: {wording.number(gpu.get('percent'))} %" for gpu in usage.get("gpus") or []]
+    percents = [f"{usage[name]:.0f} %" if usage.get(name) is not None else "-" for name in _PERCENTS]
+    return [*percents, ", ".join(gpus) or "-", str(offers.get("confinement") or "-").split(" (")[0]]
+
+
+_PERCENTS = ("cpu_percent", "memory_percent")
 
 
 def _state(row: dict[str, Any]) -> str:
     if not row["online"]:
         return "offline"
+    if row.get("quarantine"):
+        return "quarantine"
     return "draining" if row.get("drain") else "online"
 
 
@@ -190,6 +233,27 @@ def drain(client: Client, name: str, undo: bool) -> None:
     agent = _called(name, client.agents())
     client.post(f"/agents/{agent['id']}/{'undrain' if undo else 'drain'}")
     click.echo(f"agent {name} takes jobs again" if undo else f"agent {name} takes no more jobs")
+
+
+@command.command("set")
+@click.argument("name")
+@click.option("--slots", required=True, type=click.IntRange(1, 1024), help="How many jobs at a time from now on.")
+@options.connected
+def set_(client: Client, name: str, slots: int) -> None:
+    """Change an agent while it runs; with fewer slots, jobs that run are left to end."""
+    agent = _called(name, client.agents())
+    client.post(f"/agents/{agent['id']}/slots", {"slots": slots})
+    click.echo(f"agent {agent['name']} runs {slots} jobs at a time")
+
+
+@command.command("release")
+@click.argument("name")
+@options.connected
+def release(client: Client, name: str) -> None:
+    """Trust an agent again that is in quarantine."""
+    agent = _called(name, client.agents())
+    client.post(f"/agents/{agent['id']}/release")
+    click.echo(f"agent {agent['name']} takes jobs again")
 
 
 def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -209,18 +273,22 @@ def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 @command.command("stop")
 @click.argument("name", required=False)
 @click.option("--home", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Default: ~/.bough/agents/NAME.")
-def stop(name: str | None, folder: Path | None) -> None:
-    """Stop the agents of this machine, or the one named."""
+@click.option("--drain", "is_draining", is_flag=True, help="Wait until its running jobs have ended; it takes no more.")
+@click.option("--kill", "is_killing", is_flag=True, help="Stop its running jobs too; they run again later.")
+def stop(name: str | None, folder: Path | None, is_draining: bool, is_killing: bool) -> None:
+    """Stop the agents of this machine, or the one named. Running jobs go on, and the next start takes them over."""
+    if is_draining and is_killing:
+        raise UsageError("--drain and --kill are both wanted.", "Choose one: wait for the jobs, or stop them.")
     folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
     if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")
     for each in folders:
-        end(each)
+        end(each, "drain" if is_draining else "kill" if is_killing else "term")
         click.echo(f"agent {each.name} has stopped")
 
 
-def end(folder: Path) -> None:
-    """Ask the agent of a folder to end, and wait until it has.
+def end(folder: Path, how: str = "term") -> None:
+    """Ask the agent of a folder to end, and wait until it has: "term", "drain" or "kill" as the options of stop.
 
     Raises:
         NotFound: Nobody knows its process.
@@ -229,6 +297,10 @@ def end(folder: Path) -> None:
     told = home.read_json(folder / PID_FILE) or {}
     if not home.is_held(folder) or "pid" not in told:
         raise NotFound(f"the process of the agent in {folder} is not known.", "End it yourself with SIGTERM.")
-    if not local.end_process(int(told["pid"]), float(told["started"])):
+    from bough_agent.daemon import DRAIN_SIGNAL, KILL_SIGNAL
+
+    number = {"drain": DRAIN_SIGNAL, "kill": KILL_SIGNAL}.get(how, signal.SIGTERM)
+    most_s = {"drain": float("inf"), "kill": KILL_S}.get(how, local.STOP_S)
+    if not local.end_process(int(told["pid"]), float(told["started"]), number, most_s):
         what = f"the agent in {folder} still ends its trials (pid {told['pid']})."
         raise Unavailable(what, "Wait, or kill it.")

@@ -10,6 +10,7 @@ import click
 
 from bough.errors import UsageError
 from bough_cli import home, local
+from bough_cli.commands import coordinator_rebuild
 
 if TYPE_CHECKING:
     from bough_server.config import Config
@@ -150,3 +151,6 @@ def _config(folder: Path | None, database: str | None, **more: Any) -> Config:
     url = database or os.environ.get(DATABASE) or None
     found: Config = _server("config").Config(home=folder, database_url=url, **more)
     return found
+
+
+command.add_command(coordinator_rebuild.command)

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import click
 
 from bough_cli import options, tables, wording
 from bough_cli.client import Client
+from bough_cli.commands import job_records, reproduce
 from bough_cli.commands.optimization import trial_row
 from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
+from bough_cli.records import sources
+from bough_cli.records.sources import Sources
 from bough_cli.wording import Row
 
 
 @click.group("job")
 def command() -> None:
-    """List, show, watch and stop jobs, and read their logs."""
+    """List, show, watch and stop jobs; read, compare and reproduce their records."""
+
+
+for verb in (*job_records.COMMANDS, reproduce.reproduce):
+    command.add_command(verb)
 
 
 @command.command("ls")
 @click.option("--optimization", metavar="ID", help="Only trials of this optimization.")
+@click.option("--model", metavar="OWNER/NAME", help="Only jobs of this model.")
 @click.option("--state", metavar="STATE", help="Only jobs in this state, such as FAILED.")
 @click.option("--manual", is_flag=True, default=None, help="Only jobs of no optimization.")
+@click.option("--sort", metavar="COLUMN", help="By number, state, kpi, created, started, duration or p.NAME.")
+@click.option("--descending", is_flag=True, help="The other way round.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @options.as_json
-@options.connected
-def ls(
-    client: Client, optimization: str | None, state: str | None, manual: bool | None, limit: int, as_json: bool
-) -> None:
-    """List jobs, newest first."""
-    state = state.upper() if state else None
-    rows = client.pages("/jobs", limit, optimization=optimization, state=state, manual=manual)
+@sources.places
+def ls(where: Sources, limit: int, as_json: bool, **filters: Any) -> None:
+    """List jobs, newest first, of a coordinator or of this clone."""
+    filters["state"] = filters["state"].upper() if filters["state"] else None
+    rows = wording.harmless(where.rows(limit, **filters))
     if as_json:
         tables.show_json(rows)
         return
@@ -43,10 +52,10 @@ def ls(
 @command.command("show")
 @click.argument("job")
 @options.as_json
-@options.connected
-def show(client: Client, job: str, as_json: bool) -> None:
+@sources.places
+def show(where: Sources, job: str, as_json: bool) -> None:
     """Show one job: its values, what it reported and how it ended."""
-    row: Row = client.get(f"/jobs/{job}")
+    row: Row = wording.harmless(where.job(job))
     if as_json:
         tables.show_json(row)
         return
@@ -97,9 +106,17 @@ def _pairs(row: Row) -> list[tuple[str, str]]:
 @command.command("log")
 @click.argument("job")
 @click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the job has ended.")
-@options.connected
-def log(client: Client, job: str, is_following: bool) -> None:
+@sources.places
+def log(where: Sources, job: str, is_following: bool) -> None:
     """Print the log of a job."""
+    with where.of_coordinator(job) as (client, row):
+        if client is not None:
+            _print_log(client, str(row["id"]), is_following)
+            return
+    job_records.write(where.record(job).read("log.txt"))
+
+
+def _print_log(client: Client, job: str, is_following: bool) -> None:
     offset = copy_log(client, job, 0)
     while is_following:
         is_ended = client.get(f"/jobs/{job}")["state"] in wording.ENDED
@@ -118,6 +135,31 @@ def watch(client: Client, job: str) -> int:
     for line in verdict(row):
         click.echo(line)
     return 0 if row["state"] == "DONE" else 1
+
+
+@command.command("pause")
+@click.argument("job")
+@options.as_json
+@options.connected
+def pause(client: Client, job: str, as_json: bool) -> None:
+    """Stop its processes where they are; its max_time stands still, its memory and its slot stay taken."""
+    _steered(client.post(f"/jobs/{job}/pause"), as_json, "is being paused")
+
+
+@command.command("continue")
+@click.argument("job")
+@options.as_json
+@options.connected
+def go_on(client: Client, job: str, as_json: bool) -> None:
+    """Let a paused job go on."""
+    _steered(client.post(f"/jobs/{job}/continue"), as_json, "goes on")
+
+
+def _steered(row: Row, as_json: bool, how: str) -> None:
+    if as_json:
+        tables.show_json(row)
+    else:
+        click.echo(f"job {row['id']} {how}")
 
 
 @command.command("stop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bough_cli import following, options, spaces, tables, verifying, wording
+from bough_cli import following, options, spaces, tables, verifying, weighing, wording
 from bough_cli.client import Client
 from bough_cli.commands.optimize import conclude
 from bough_cli.wording import Row
@@ -76,6 +76,19 @@ def _show_space(client: Client, optimization: str, seed: int | None, as_json: bo
         tables.show_json(found)
     else:
         spaces.show(found, f"space of optimization {found['optimization']}, version {found['version']}")
+
+
+@command.command("importance")
+@click.argument("optimization")
+@options.as_json
+@options.connected
+def importance(client: Client, optimization: str, as_json: bool) -> None:
+    """Show how much each hyperparameter mattered: its share of the variance of the KPI."""
+    found: Row = client.get(f"/optimizations/{optimization}/importance")
+    if as_json:
+        tables.show_json(found)
+    else:
+        weighing.show(found)
 
 
 @command.command("verify")
@@ -169,11 +182,13 @@ def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
 @command.command("pause")
 @click.argument("optimization")
 @click.option("--release", is_flag=True, help="Stop its running trials; they run again after a resume.")
+@click.option("--freeze", is_flag=True, help="Pause its running trials too; they go on after a resume.")
 @options.as_json
 @options.connected
-def pause(client: Client, optimization: str, release: bool, as_json: bool) -> None:
-    """Start no more trials until it is resumed."""
-    _changed(client.post(f"/optimizations/{optimization}/pause", {"release": release}), as_json)
+def pause(client: Client, optimization: str, release: bool, freeze: bool, as_json: bool) -> None:
+    """Start no more trials until it is resumed; without an option those that run go on."""
+    body = {"release": release, "freeze": freeze}
+    _changed(client.post(f"/optimizations/{optimization}/pause", body), as_json)
 
 
 @command.command("resume")

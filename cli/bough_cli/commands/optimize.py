@@ -28,6 +28,7 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--ref", metavar="REF", help="A branch, tag or commit instead of HEAD.")
 @click.option("--folder", metavar="DIR", help="The model's folder in the repository; also URL#folder.")
 @click.option("--dirty", is_flag=True, help="Send the working tree with its uncommitted changes.")
+@options.large
 @options.parameters
 @click.option("--algorithm", metavar="NAME", help="tpe, random, annealing, grid or one of optuna-tpe, -gp, -cmaes.")
 @click.option("--max-trials", type=click.IntRange(1), help="How many trials to start.")
@@ -87,7 +88,7 @@ def find_source(place: str, chosen: dict[str, Any]) -> Source:
     """
     if not source.is_url(place) and not Path(place).exists():
         raise click.BadParameter(f"there is no directory {place}.", param_hint="DIR")
-    return source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"])
+    return source.find(place, chosen["ref"], chosen["dirty"], chosen["folder"], options.agreed(chosen["large"]))
 
 
 def start(client: Client, found: Source, fixed: dict[str, Any], earlier: str | None = None) -> Row:

@@ -27,6 +27,7 @@ IDLE_S = 4.0
 @click.option("--ref", metavar="REF", help="A branch, tag or commit instead of HEAD.")
 @click.option("--folder", metavar="DIR", help="The model's folder in the repository; also URL#folder.")
 @click.option("--dirty", is_flag=True, help="Send the working tree with its uncommitted changes.")
+@options.large
 @options.parameters
 @click.option("--max-epochs", type=click.IntRange(1), help="Stop it after so many epochs.")
 @click.option("--max-time", type=options.Duration(), metavar="TIME", help="Stop it after this time: 90s, 10m, 1h30m.")
@@ -124,7 +125,7 @@ def verdict(job: Row) -> list[str]:
     lines = [f"job {job['id']}: {job['state']}, {job.get('end_reason')}, {wording.duration(job.get('duration_s'))}"]
     if job.get("message"):
         lines.append(str(job["message"]))
-    channels = job.get("channels") or []
+    channels = [channel for channel in job.get("channels") or [] if not channel.get("system")]
     kpi = next((channel for channel in channels if channel.get("kpi")), None)
     if kpi is None:
         lines.append("KPI: none. An optimization needs one: job.create_channel(name, kpi=True).")

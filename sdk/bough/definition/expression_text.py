@@ -39,6 +39,15 @@ def read_expression(written: object, node: Node, place: Place) -> Expression:
     return _Reader(node, place).read(written)
 
 
+def split_expression(written: object, node: Node, place: Place) -> Tuple[str, List[Any], Dict[str, Any]]:
+    """Return name, arguments by place and arguments by name of an expression, before they are checked.
+
+    Raises:
+        DefinitionError: It is no expression.
+    """
+    return _Reader(node, place).split(written)
+
+
 class _Reader:
     """Reads one expression; holds what every error needs."""
 

@@ -27,6 +27,14 @@ _DURATION: Schema = {
 _NAMES: Schema = {"anyOf": [{"type": "null"}, _TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 
 
+_SHARE: Schema = {"type": ["number", "null"], "exclusiveMinimum": 0}
+_COMMANDS: Schema = {
+    "type": "array",
+    "items": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+    "minItems": 1,
+}
+
+
 def schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of a bough.yml."""
     return {
@@ -52,6 +60,11 @@ def _optional(schema: Schema) -> Schema:
     return {"anyOf": [{"type": "null"}, schema]}
 
 
+def _setup() -> Schema:
+    text = {"type": ["string", "null"]}
+    return {"requirements": text, "commands": {"anyOf": [text, _COMMANDS]}, "files": _NAMES, "python": text}
+
+
 def _top() -> Schema:
     argv: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
     command = {"anyOf": [{"type": "string", "minLength": 1}, argv]}
@@ -74,13 +87,15 @@ def _top() -> Schema:
             ]
         },
         "agents": _NAMES,
-        "data": {},
+        "data": _NAMES,
         "env": _optional({"type": "object", "additionalProperties": _SCALAR}),
         "output": _NAMES,
-        "setup": {},
-        "resources": _optional(_object({"cpu": {}, "memory": {}, "gpu": {}, "gpu_memory": {}})),
+        "setup": {"anyOf": [{"type": "null"}, _TEXT, _COMMANDS, _object(_setup())]},
+        "resources": _optional(
+            _object({"cpu": _SHARE, "gpu": _SHARE, "memory": _optional(_TEXT), "gpu_memory": _optional(_TEXT)})
+        ),
         "priority": {"type": ["integer", "null"]},
-        "on_end": {},
+        "on_end": {"anyOf": [{"type": "null"}, _TEXT, _NAMES]},
         "working_dir": {"type": ["string", "null"]},
     }
 

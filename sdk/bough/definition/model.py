@@ -7,6 +7,7 @@ import re
 import shlex
 
 from bough.definition.grid import check_grid, grid_size
+from bough.definition.needs import read_needs
 from bough.definition.optuna_space import check_optuna
 from bough.definition.place import Place, as_mapping, check_keys, did_you_mean, shown
 from bough.definition.settings import OPTUNA, Settings, read_names, read_settings
@@ -68,6 +69,7 @@ class Definition:
         env: Extra environment of the job.
         working_dir: Relative to the model's folder, or None.
         priority: Higher starts first.
+        needs: Resources, data, environment and so on, as `read_needs` returns them.
         raw: The definition as JSON data; `parse(raw)` gives an equal definition.
         has_optimization: Whether there is an `optimization:` section.
     """
@@ -82,6 +84,7 @@ class Definition:
         self.env: Dict[str, str] = _env(raw.get("env"), place.down("env"))
         self.working_dir: Optional[str] = _working_dir(raw.get("working_dir"), place.down("working_dir"))
         self.priority: int = _priority(raw.get("priority"), place.down("priority"))
+        self.needs: Dict[str, Any] = read_needs(raw, place)
         _check_rest(raw, place)
         self.has_optimization: bool = raw.get("optimization") is not None
         at = place.down("optimization")
@@ -317,6 +320,4 @@ def _check_rest(raw: Dict[str, Any], place: Place) -> None:
     if git is not None and not isinstance(git, str):
         section = as_mapping(git, place.down("git"), "git")
         check_keys(section, ("url", "branch", "folder", "follow_branch"), place.down("git"), "git")
-    resources = as_mapping(raw.get("resources"), place.down("resources"), "resources")
-    check_keys(resources, ("cpu", "memory", "gpu", "gpu_memory"), place.down("resources"), "resources")
     read_names(raw.get("output"), place.down("output"), "output")

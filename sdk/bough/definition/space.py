@@ -15,7 +15,7 @@ from bough.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Mapping, Optional
+    from typing import Any, Dict, List, Mapping, Optional, Tuple
 
     from bough.definition.scalars import Value
     from bough.definition.tree import Node
@@ -84,16 +84,26 @@ class Space:
         """Return why this space could not have drawn the searched ones of `values`, or None where it could.
 
         `values` may be those of an earlier version: what that did not have takes its fixed or default value, and what
-        is not searched here is not looked at.
+        is not searched here is not looked at, unless it decides what is active.
         """
+        return self.drawn(values)[1]
+
+    def drawn(self, values: Mapping[str, Value]) -> Tuple[Dict[str, Value], Optional[str]]:
+        """Return the searched active ones of `values` as this space would have drawn them, and `misfit`."""
         try:
             complete = self.complete(values)
         except KeyError as error:
-            return "there is no choice " + shown(error.args[0]) + " any more"
-        for path, expression in self.searched.items():
-            if path in complete and not expression.contains(complete[path]):
-                return path + " = " + shown(complete[path]) + " is not in " + str(expression)
-        return None
+            return {}, "there is no choice " + shown(error.args[0]) + " any more"
+        found = {path: complete[path] for path in self.searched if path in complete}
+        for path, value in found.items():
+            if not self.searched[path].contains(value):
+                return {}, path + " = " + shown(value) + " is not in " + str(self.searched[path])
+        if len(found) < len(self.searched):
+            usual = self.complete(found)
+            for path in self.searched:
+                if path in usual and path not in found:
+                    return {}, path + " is not active in it"
+        return found, None
 
     def fix(self, path: str, value: object) -> Space:
         """Fix one hyperparameter, in place: it is no longer searched, nor is what it makes inactive. Return this space.

@@ -34,6 +34,12 @@ async def listed(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENT
     return json_reply({"rows": rows, "total": len(rows)})
 
 
+@router.get("/{agent_id}/usage")
+async def usage(found: TheCoordinator, key: Annotated[Key, Depends(SEEING_AGENTS)], agent_id: str) -> Response:
+    """Return how busy the machine of an agent was, the last day; its id or its name."""
+    return json_reply(await found.agents.usage(agent_id))
+
+
 @router.post("/{agent_id}/sync", openapi_extra=_SYNC_BODY)
 async def sync(request: Request, found: TheCoordinator, key: AsAgent, agent_id: str) -> Response:
     """Heartbeat, shipping, reporting and claiming in one message (docs/protocol.md §2)."""
@@ -60,6 +66,18 @@ async def bell(
     """Answer as soon as something changed for this agent, else after ``wait`` seconds."""
     closing: Closing = request.app.state.closing
     return json_reply(await closing.first(found.agents.bell(key, agent_id, after, wait), {"bell": after}))
+
+
+@router.post("/{agent_id}/slots", openapi_extra=body_of("slots"))
+async def slots(request: Request, found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
+    """Change how many jobs this agent runs at a time; with fewer, running ones are left to end."""
+    return json_reply(await found.agents.set_slots(agent_id, (await read_json(request)).get("slots")))
+
+
+@router.post("/{agent_id}/release")
+async def release(found: TheCoordinator, key: AsAdmin, agent_id: str) -> Response:
+    """Trust an agent again that is in quarantine."""
+    return json_reply(await found.agents.release(agent_id))
 
 
 @router.post("/{agent_id}/drain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -16,11 +17,18 @@ from bough_server.service.identity import ADMIN, AGENT, READ, USER, Key
 
 
 class GitApp:
-    """An ASGI application, mounted at ``/git``."""
+    """An ASGI application, mounted at ``/git``.
 
-    def __init__(self, backend: HttpBackend, access: Access) -> None:
+    Args:
+        backend: Answers what is allowed.
+        access: Knows the keys.
+        on_records: Is told the model when somebody may have pushed records of it.
+    """
+
+    def __init__(self, backend: HttpBackend, access: Access, on_records: Callable[[str], None]) -> None:
         self._backend = backend
         self._access = access
+        self._on_records = on_records
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of git's."""
@@ -52,14 +60,17 @@ class GitApp:
                 "this is no address of git's smart protocol.", "Clone <coordinator>/git/<owner>/<model>.git."
             )
         check(key, asked)
-        await self._backend.serve(asked, headers, key.id, receive, send)
+        may_bring_records = asked.is_push and key.scope in (ADMIN, USER)
+        await self._backend.serve(asked, headers, key.id, receive, send, may_bring_records)
+        if may_bring_records and asked.route == asked.service:
+            self._on_records(asked.model)
 
 
 def check(key: Key, asked: GitRequest) -> None:
     """Refuse what this key may not do.
 
     Agents run every model's jobs, so they fetch all and push the code of models that are known by URL; a user's key is
-    for the models of that user.
+    for the models of that user. Records are brought by users, never by agents.
 
     Raises:
         Forbidden: The key is not for this repository, or may not push.

@@ -74,6 +74,18 @@ async def log(
     return Response(content, media_type="text/plain; charset=utf-8", headers={"Bough-Log-Bytes": str(total)})
 
 
+@router.post("/{job_id}/pause")
+async def pause(found: TheCoordinator, key: Changing, job_id: str) -> Response:
+    """Stop the processes of a job where they are; its max_time stands still."""
+    return json_reply(await found.jobs.pause(await changeable_job(found, key, job_id)))
+
+
+@router.post("/{job_id}/continue")
+async def go_on(found: TheCoordinator, key: Changing, job_id: str) -> Response:
+    """Let a paused job go on."""
+    return json_reply(await found.jobs.go_on(await changeable_job(found, key, job_id)))
+
+
 @router.post("/{job_id}/stop", openapi_extra=body_of())
 async def stop(request: Request, found: TheCoordinator, key: Changing, job_id: str) -> Response:
     """Stop a job; with ``{"now": true}`` without asking its script first."""

@@ -71,10 +71,13 @@ async def stop(request: Request, found: TheCoordinator, key: Changing, optimizat
 
 @router.post("/{optimization_id}/pause", openapi_extra=body_of())
 async def pause(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
-    """Start no trials for now; with ``{"release": true}`` give the running ones back, to run again later."""
-    release = boolean(await read_json(request), "release")
+    """Start no trials for now. ``{"release": true}`` gives the running ones back, ``{"freeze": true}`` pauses them."""
+    body = await read_json(request)
+    release, freeze = boolean(body, "release"), boolean(body, "freeze")
+    if release and freeze:
+        raise UsageError("release and freeze are both wanted.", "Choose one: give the trials back, or pause them.")
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.optimizations.pause(known, release))
+    return json_reply(await found.optimizations.pause(known, release, freeze))
 
 
 @router.post("/{optimization_id}/resume")

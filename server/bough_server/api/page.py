@@ -6,10 +6,11 @@ The strict Content-Security-Policy allows no inline script but the import map, b
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import mimetypes
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -31,11 +32,21 @@ _WITHOUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+_WORTH_PACKING = 1024  # bytes
+
+
 class _File:
-    content: bytes
-    kind: str
-    tag: str
+    """One file, and the same packed, made when it is first asked for."""
+
+    def __init__(self, content: bytes, kind: str) -> None:
+        self.content = content
+        self.kind = kind
+        self.tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The content as gzip; always the same bytes."""
+        return gzip.compress(self.content, 6, mtime=0)
 
 
 class Page:
@@ -51,7 +62,7 @@ class Page:
         if self.is_complete:
             self._read(folder)
         else:
-            self._files["index.html"] = _file(_WITHOUT.encode(), "text/html; charset=utf-8")
+            self._files["index.html"] = _File(_WITHOUT.encode(), "text/html; charset=utf-8")
 
     def policy(self) -> str:
         """Return the Content-Security-Policy for this page."""
@@ -59,14 +70,16 @@ class Page:
         hashes = "".join(f" 'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in maps)
         return _POLICY.format(hashes=hashes)
 
-    def answer(self, name: str, known_tag: str | None) -> Response | None:
+    def answer(self, name: str, known_tag: str | None, accepts_gzip: bool = False) -> Response | None:
         """Return the answer for one file, or None when there is none of this name."""
         file = self._files.get(name)
         if file is None:
             return None
-        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if known_tag == file.tag:
             return Response(status_code=304, headers=headers)
+        if accepts_gzip and len(file.content) > _WORTH_PACKING:
+            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.kind)
         return Response(file.content, headers=headers, media_type=file.kind)
 
     def _read(self, folder: Path) -> None:
@@ -74,11 +87,7 @@ class Page:
         for name in _SERVED:
             paths += (path for path in (folder / name).rglob("*") if path.is_file())
         for path in paths:
-            self._files[path.relative_to(folder).as_posix()] = _file(path.read_bytes(), _kind(path))
-
-
-def _file(content: bytes, kind: str) -> _File:
-    return _File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            self._files[path.relative_to(folder).as_posix()] = _File(path.read_bytes(), _kind(path))
 
 
 def _kind(path: Path) -> str:
@@ -92,17 +101,21 @@ def router(page: Page) -> APIRouter:
 
     async def page_itself(request: Request) -> Response:
         """Return index.html; which view it shows is in the fragment of its address."""
-        return _or_missing(page.answer("index.html", request.headers.get("if-none-match")))
+        return _or_missing(page.answer("index.html", *_wishes(request)))
 
     async def file(request: Request) -> Response:
         """Return one file of the page."""
         name = request.url.path.removeprefix("/")
-        return _or_missing(page.answer(name, request.headers.get("if-none-match")))
+        return _or_missing(page.answer(name, *_wishes(request)))
 
     routes.add_api_route("/", page_itself, methods=["GET"])
     for folder in _SERVED:
         routes.add_api_route(f"/{folder}/{{path:path}}", file, methods=["GET"])
     return routes
+
+
+def _wishes(request: Request) -> tuple[str | None, bool]:
+    return request.headers.get("if-none-match"), "gzip" in request.headers.get("accept-encoding", "")
 
 
 def _or_missing(answer: Response | None) -> Response:

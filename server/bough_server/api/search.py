@@ -48,6 +48,12 @@ async def asks(found: TheCoordinator, key: Reading, optimization_id: str) -> Res
     return json_reply(await found.searches.stored(optimization_id))
 
 
+@router.get("/optimizations/{optimization_id}/importance")
+async def importance(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
+    """Return each hyperparameter's share of the variance of the KPI, and those of pairs."""
+    return json_reply(await found.searches.importance(optimization_id))
+
+
 @router.get("/optimizations/{optimization_id}/verify")
 async def verify(request: Request, found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
     """Ask everything again; JSON lines with the progress, the last one with the verdict."""

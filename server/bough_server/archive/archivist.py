@@ -1,32 +1,37 @@
-"""The archivist: sees to it that what has ended becomes a commit.
+"""The archivist: sees to it that what has ended, and what becomes of an optimization, is in git.
 
-It needs no memory of its own: which jobs have no record yet is in the store, so a batch that was cut off is simply
-written again. A record that git refuses is left out until the next start, says why in the log, and holds up no other.
+It needs no memory of its own: which jobs have no record yet is in the store, and what a chain of commits holds is in
+its newest message, so a batch that was cut off is simply written again. A record that git refuses is left out until
+the next start, says why in the log, and holds up no other. Where nothing can be written just now (a full disk), all
+of them wait: the jobs' results stay in the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from bough.errors import BoughError
-from bough_server.archive import assembly, commits
+from bough_server.archive import assembly, chronicle, commits, gathering
+from bough_server.archive.chronicle import State
 from bough_server.archive.records import RecordData
 from bough_server.archive.repositories import Repositories
-from bough_server.store import reads
+from bough_server.archive.upkeep import Upkeep
+from bough_server.store import reads, schema
 from bough_server.store.database import Database
 
 BATCH = 100
 LINGER_S = 0.5  # ends that come close together share one process of git
-_BATCH_BYTES = 64 * 1024 * 1024
 _RETRY_S = 10.0
+_LOOK_S = 60.0  # at least so often, for the upkeep
 
 log = logging.getLogger("bough.archive")
 
@@ -47,13 +52,29 @@ class AsyncioClock:
         await asyncio.sleep(seconds)
 
 
+@dataclass
+class _Batch:
+    """What one process of git writes into one repository.
+
+    Args:
+        records: By the id of the job, or the ref of the chain.
+        jobs: Which of them are jobs.
+        states: What the chains hold then, by ref.
+    """
+
+    records: dict[str, RecordData] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)
+    states: dict[str, State] = field(default_factory=dict)
+
+
 class Archivist:
-    """Writes records of ended jobs and optimizations.
+    """Writes records of ended jobs, and the chains of optimizations and models.
 
     Args:
         store: Says what ended, and is told the record's ref.
         repositories: Where the records go.
         clock: How it waits.
+        upkeep: Packs what was written; None never packs.
         is_mine: Whether writing is this coordinator's task; another one does it otherwise.
     """
 
@@ -62,21 +83,27 @@ class Archivist:
         store: Database,
         repositories: Repositories,
         clock: Clock | None = None,
+        upkeep: Upkeep | None = None,
         is_mine: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._repositories = repositories
         self._clock = clock or AsyncioClock()
         self._is_mine = is_mine
+        self._upkeep = upkeep
         self._rung = asyncio.Event()
         self._rung.set()  # what an earlier run left undone comes first
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._refused: set[str] = set()
-        self._optimizations: dict[str, float] = {}  # id → the end that is known to be recorded
+        self._changed: set[str] | None = None  # optimizations and models that may have changed; None: all
+        self._known: dict[str, State] = {}  # what the chains hold, by ref
+        self._met: set[str] = set()  # models whose chains were looked at
 
-    def ring(self) -> None:
-        """Say that something ended; returns at once."""
+    def ring(self, optimizations: Iterable[str] = (), models: Iterable[str] = ()) -> None:
+        """Say that something ended, or that these optimizations or models changed; returns at once."""
+        if self._changed is not None:
+            self._changed.update(optimizations, models)
         self._rung.set()
 
     def start(self) -> None:
@@ -86,7 +113,8 @@ class Archivist:
     async def run(self) -> None:
         """Write records whenever something ended, until cancelled."""
         while True:
-            await self._rung.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), _LOOK_S)
             if not self._is_mine():  # it is rung again when it becomes so
                 self._rung.clear()
                 continue
@@ -95,8 +123,8 @@ class Archivist:
             try:
                 if await self._write_due():
                     self._rung.set()  # there may be more: after another pause, so that many ends share one process
-                else:
-                    await self._write_optimizations()
+                if self._upkeep is not None:
+                    await asyncio.to_thread(self._upkeep.work)
             except Exception as error:  # whatever it is must not end the archive for good
                 log.warning("records wait: %s", error, exc_info=not isinstance(error, BoughError))
                 await self._clock.sleep(_RETRY_S)
@@ -116,84 +144,128 @@ class Archivist:
             log.warning("records wait for the next start: %s", error, exc_info=not isinstance(error, BoughError))
 
     async def flush(self) -> None:
-        """Write every record that is due, now.
+        """Write everything that is due, now.
 
         Raises:
-            BoughError: The store cannot be read or written.
+            BoughError: The store cannot be read or written, or git cannot write.
         """
         while await self._write_due():
             pass
-        await self._write_optimizations()
 
     async def _write_due(self) -> bool:
-        """Write one batch of records; return whether there was any."""
+        """Write one batch into each repository that wants one; return whether any job was among them."""
         async with self._writing:
-            jobs = await self._due()
-            for model, batch in _by_model(jobs).items():
-                await self._write(model, batch)
-            return bool(jobs)
+            changed, self._changed = self._changed, set()
+            try:
+                return await self._write_all(changed)
+            except BaseException:  # what was not written is looked at again
+                self._changed = None if changed is None else self._changed | changed
+                raise
 
-    async def _write_optimizations(self) -> None:
-        async with self._writing:
-            for optimization_id, model, ended_at in await self._store.read(assembly.ended_optimizations):
-                if self._optimizations.get(optimization_id) != ended_at:
-                    await self._write_optimization(optimization_id, model, ended_at)
+    async def _write_all(self, changed: set[str] | None) -> bool:
+        jobs = await self._due()
+        chains = await self._store.read(partial(_of_models, changed=changed))
+        by_model = _by_model(jobs)
+        trouble: BoughError | None = None
+        for model in {**by_model, **chains}:
+            try:
+                await self._write(model, by_model.get(model, []), chains.get(model, []))
+            except BoughError as error:  # the other repositories may be writable
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return bool(jobs)
 
-    async def _due(self) -> list[Mapping[str, Any]]:
+    async def _due(self) -> Sequence[Mapping[str, Any]]:
         limit = BATCH + len(self._refused)
         jobs = await self._store.read(lambda tx: reads.unrecorded_jobs(tx, limit))
-        return [job for job in jobs if job["id"] not in self._refused]
+        return [job for job in jobs if job["id"] not in self._refused][:BATCH]
 
-    async def _write(self, model: str, jobs: list[Mapping[str, Any]]) -> None:
+    async def _write(self, model: str, jobs: Sequence[Mapping[str, Any]], optimizations: Sequence[str]) -> None:
         repository = await asyncio.to_thread(self._repositories.ensure, model)
-        while jobs:
-            made, jobs = await self._assemble(jobs)
-            if made:
-                await self._write_batch(repository, made)
+        if model not in self._met:
+            self._known |= await asyncio.to_thread(_states, repository, model)
+            self._met.add(model)
+        more = True
+        while more:
+            batch, jobs = await self._store.read(partial(self._assemble, model=model, jobs=jobs, chains=optimizations))
+            optimizations, more = [], bool(jobs)
+            if batch.records:
+                await self._write_batch(repository, batch)
 
-    async def _assemble(self, jobs: list[Mapping[str, Any]]) -> tuple[dict[str, RecordData], list[Mapping[str, Any]]]:
-        """Return records of the first jobs, as many as fit into memory, by id; and the jobs that are left."""
-        made: dict[str, RecordData] = {}
-        size = 0
-        while jobs and size < _BATCH_BYTES:
-            job, *jobs = jobs
+    def _assemble(
+        self, tx: Connection, model: str, jobs: Sequence[Mapping[str, Any]], chains: Sequence[str]
+    ) -> tuple[_Batch, Sequence[Mapping[str, Any]]]:
+        """Return what is written next, all of it of one moment: as many jobs as fit into memory; and what is left."""
+        batch = _Batch()
+        n = gathering.fitting(tx, jobs) if jobs else 0
+        for ended in gathering.gather(tx, jobs[:n]) if n else []:
+            job_id = ended.job["id"]
             try:
-                made[job["id"]] = await self._store.read(functools.partial(assembly.job_record, job=job))
+                batch.records[job_id] = assembly.job_record(ended)
+                batch.jobs.add(job_id)
             except BoughError:
                 raise
             except Exception:  # a fault of ours with what this job reported
-                self._refused.add(job["id"])
-                log.exception("no record of job %s", job["id"])
-                continue
-            size += sum(len(content) for content in made[job["id"]].files.values())
-        return made, jobs
+                self._refused.add(job_id)
+                log.exception("no record of job %s", job_id)
+        for optimization_id in chains:
+            ref = chronicle.optimization_ref(optimization_id)
+            self._add_chain(batch, ref, chronicle.optimization(tx, optimization_id, self._known.get(ref)))
+        ref = chronicle.model_ref(model)
+        self._add_chain(batch, ref, chronicle.model(tx, model, self._known.get(ref)))
+        return batch, jobs[n:]
 
-    async def _write_batch(self, repository: Path, made: dict[str, RecordData]) -> None:
+    def _add_chain(self, batch: _Batch, ref: str, found: tuple[RecordData, State] | None) -> None:
+        if found is not None and ref not in self._refused:
+            batch.records[ref], batch.states[ref] = found
+
+    async def _write_batch(self, repository: Path, batch: _Batch) -> None:
         try:
-            await asyncio.to_thread(commits.write, repository, list(made.values()))
+            await asyncio.to_thread(commits.write, repository, list(batch.records.values()))
         except commits.GitFailed as error:
-            if len(made) > 1:  # find the one that git refuses
-                for job_id, record in made.items():
-                    await self._write_batch(repository, {job_id: record})
+            if not commits.is_refusal(error):
+                raise
+            if len(batch.records) > 1:  # find the one that git refuses
+                for name, record in batch.records.items():
+                    states = {ref: state for ref, state in batch.states.items() if ref == name}
+                    await self._write_batch(repository, _Batch({name: record}, batch.jobs & {name}, states))
                 return
-            self._refused.update(made)
-            log.error("no record of job %s: %s", next(iter(made)), error)
+            self._refused.update(batch.records)
+            log.error("no record of job %s: %s", next(iter(batch.records)), error)
             return
-        await self._store.write(functools.partial(_note, made=made))
-
-    async def _write_optimization(self, optimization_id: str, model: str, ended_at: float) -> None:
-        record = await self._store.read(lambda tx: assembly.optimization_record(tx, optimization_id))
-        repository = await asyncio.to_thread(self._repositories.ensure, model)
-        try:
-            await asyncio.to_thread(commits.replace_tip, repository, record)
-        except commits.GitFailed as error:
-            log.error("no record of optimization %s: %s", optimization_id, error)
-        self._optimizations[optimization_id] = ended_at
+        self._known |= batch.states
+        if self._upkeep is not None:
+            self._upkeep.note(repository, len(batch.records))
+        if batch.jobs:
+            await self._store.write(partial(_note, records={job_id: batch.records[job_id] for job_id in batch.jobs}))
 
 
-def _note(tx: Connection, made: Mapping[str, RecordData]) -> None:
-    for job_id, record in made.items():
+def _note(tx: Connection, records: Mapping[str, RecordData]) -> None:
+    for job_id, record in records.items():
         reads.set_record(tx, job_id, record.ref)
+
+
+def _states(repository: Path, model: str) -> dict[str, State]:
+    """Return what the chains in a repository hold, as far as their newest commits say."""
+    refs = (chronicle.optimization_ref(""), chronicle.model_ref(model))
+    found = {ref: message for prefix in refs for ref, message in commits.tips(repository, prefix).items()}
+    return {ref: State(mark) for ref, message in found.items() if (mark := chronicle.mark_of(message))}
+
+
+def _of_models(tx: Connection, changed: set[str] | None) -> dict[str, list[str]]:
+    """Return the optimizations of each model, those that changed or all of them; models have a slash in their name."""
+    table = schema.optimizations.c
+    found = select(table.id, table.model).order_by(table.created_at, table.id)
+    models: dict[str, list[str]] = {}
+    if changed is None:
+        models = {model: [] for model in tx.execute(select(schema.models.c.id)).scalars()}
+    else:
+        models = {model: [] for model in sorted(changed) if "/" in model}
+        found = found.where(table.id.in_(sorted(changed)))
+    for optimization_id, model in tx.execute(found):
+        models.setdefault(model, []).append(optimization_id)
+    return models
 
 
 def _by_model(jobs: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -1,14 +1,18 @@
-"""From the rows of the store to a record: what of a job or an optimization goes into git, and under which name.
+"""From what the store knows of an ended job to its record: what goes into git, and under which name.
 
 ::
 
-    .bough/job.json           what became of the job, where, when, from which source
+    .bough/job.json           what became of the job, where, when, from which source; its attempts, channels and infos
     .bough/parameters.json    its values, flat, keyed by the full path
-    .bough/space.json         the space that was searched                                (trials)
-    .bough/environment.json   interpreter, machine, and what the script reported of its packages
+    .bough/definition.json    the bough.yml that it was run by
+    .bough/space.json         the version of the space that its values were drawn from            (trials)
+    .bough/environment.json   interpreter, packages, machines, and what the script reported of them
     .bough/channels/<name>.csv    every point of the accepted attempt
-    .bough/log.txt            the log; the middle is left out when it is long
+    .bough/log.txt            its log; the middle is left out when it is long
     .bough/exit.json          how the supervisor saw it end
+    .bough/attempts/<n>/      channels, log and report.json of an earlier attempt
+
+Everything that an export or the page shows is in here: `bough_server.archive.parsing` reads it back.
 """
 
 from __future__ import annotations
@@ -16,152 +20,172 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
-
-from bough import _git
+from bough import _git, definition
 from bough_server.archive import records
-from bough_server.archive.records import RecordData, json_file
-from bough_server.store import reads, schema
+from bough_server.archive.gathering import Attempt, Ended
+from bough_server.archive.records import FORMAT, RecordData, json_file
+from bough_server.store import reads
 
+Row = Mapping[str, Any]
 HEAD_BYTES = 256 * 1024  # of the log
 TAIL_BYTES = 768 * 1024
 _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # infos that describe the environment
 
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_JOB = _words(
-    "id optimization number model revision state end_reason message commit folder max_epochs max_time_s kpi kpi_last "
-    "kpi_best kpi_best_x epochs epochs_total created_at queued_at started_at ended_at duration_s exit_code attempt "
-    "ask_number history_seq partial"
-)
-_ATTEMPT = _words("attempt state claimed_at started_at ended_at message")
-_OPTIMIZATION = _words(
-    "id model revision state reason created_at ended_at algorithm max_trials initial_random max_parallel max_epochs "
-    "max_time_s total_time_s seed agents kpi_channel kpi_direction kpi_reduce kpi_channel_seen kpi_direction_seen "
-    "retry stop_after grace_s term_s commit folder commands working_dir priority searched warnings versions"
-)
-_TRIAL = _words("id number state end_reason ask_number history_seq values kpi record")
+# Columns that a record does not hold: what is elsewhere in it, what only means something while a job is not over, and
+# what protects a running attempt.
+NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desired_cause", "unreachable"})
+NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
+ENVIRONMENT = "environment"  # in an exit: the digest of what the attempt ran in
+OF_CHANNEL = ("name", "traces", "type", "main", "kpi", "kpi_trace", "maximize", "loss", "points", "declared")
+_OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
+_LADDER = ("grace_s", "term_s")
+_OF_KPI = ("kpi_channel", "kpi_direction", "kpi_reduce")
 
 
-def job_record(tx: Connection, job: Mapping[str, Any]) -> RecordData:
-    """Return the record of a job that has ended.
-
-    Args:
-        tx: A connection of the store.
-        job: Its row.
-    """
-    attempts = reads.attempts(tx, job["id"])
-    infos = reads.infos(tx, job["id"])
+def job_record(ended: Ended) -> RecordData:
+    """Return the record of a job that has ended."""
+    job = ended.job
+    accepted = next((one for one in ended.attempts if one.row["attempt"] == job["attempt"]), None)
     files = {
-        "job.json": json_file(_job(tx, job, attempts, infos)),
+        "job.json": json_file(_job(ended, accepted)),
         "parameters.json": json_file(job["values"] or {}),
-        "environment.json": json_file(_environment(tx, job, attempts, infos)),
-        "log.txt": _log(tx, job["id"], job["attempt"]),
-        "exit.json": json_file(attempts[-1]["exit"] if attempts else None),
-        **dict(_channels(tx, job["id"], job["attempt"])),
+        "environment.json": json_file(_environment(ended, accepted)),
     }
-    if job["optimization"] is not None:
-        files["space.json"] = json_file(_spaces(tx, job["optimization"])[-1])
+    if ended.definition is not None:
+        files["definition.json"] = json_file(ended.definition)
+    if ended.space is not None:
+        files["space.json"] = json_file(_pick(ended.space, ("version", "space", "fixed")))
+    if accepted is not None:
+        files["exit.json"] = json_file(_exit(accepted))
+        files |= _reported(ended, accepted, "")
+    for earlier in ended.attempts:
+        if earlier is not accepted:
+            folder = f"attempts/{earlier.row['attempt']}/"
+            report = {"channels": _channels(earlier), "last": earlier.last, "infos": earlier.infos}
+            files |= {f"{folder}report.json": json_file(report), **_reported(ended, earlier, folder)}
     ref = records.job_ref(job["optimization"], job["number"], job["id"])
-    return RecordData(ref, job["commit"], job["ended_at"], _message(job), files)
+    return RecordData(ref, job["commit"] or None, job["ended_at"], _message(job), files)
 
 
-def optimization_record(tx: Connection, optimization_id: str) -> RecordData:
-    """Return the record of an optimization that has ended: settings, spaces, every ask and the order of ends."""
-    row = reads.optimization(tx, optimization_id)
-    trials = [_pick(job, _TRIAL) for job in reads.jobs_of(tx, row["id"])]
-    history = select(schema.history).where(schema.history.c.optimization == row["id"]).order_by(schema.history.c.seq)
-    ends = [dict(end) for end in tx.execute(history).mappings()]
-    files = {
-        "optimization.json": json_file({**_pick(row, _OPTIMIZATION), "source": _source(row["source"])}),
-        "spaces.json": json_file(_spaces(tx, row["id"])),
-        "trials.json": json_file(trials),
-        "history.json": json_file([_pick(end, ("seq", "job", "ask_number", "values", "loss")) for end in ends]),
-    }
-    message = f"optimization {row['id']} of {row['model']}: {row['state']}\n"
-    return RecordData(records.OPTIMIZATION_REFS + row["id"], None, row["ended_at"] or 0.0, message, files)
-
-
-def ended_optimizations(tx: Connection) -> list[tuple[str, str, float]]:
-    """Return (id, model, time of the end) of every optimization that has ended."""
-    table = schema.optimizations.c
-    found = select(table.id, table.model, table.ended_at).where(table.ended_at.is_not(None))
-    return [(row.id, row.model, row.ended_at) for row in tx.execute(found)]
-
-
-def _pick(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _pick(row: Row, names: Iterable[str]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def _job(
-    tx: Connection, job: Mapping[str, Any], attempts: list[dict[str, Any]], infos: Mapping[str, Any]
-) -> dict[str, Any]:
-    agents = {attempt["agent"]: _agent(tx, attempt["agent"]) for attempt in attempts}
+def _but(row: Row, without: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in without}
+
+
+def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
+    job = ended.job
     return {
-        **_pick(job, _JOB),
-        "agent": agents.get(job["agent"], {}).get("name"),
-        "source": _source(job["source"]),
-        "attempts": [{**_pick(one, _ATTEMPT), "agent": agents[one["agent"]].get("name")} for one in attempts],
-        "infos": dict(infos),
+        "format": FORMAT,
+        **_but(job, NOT_OF_JOB),
+        "agent": ended.agents.get(job["agent"], {}).get("name"),
+        "source": public(job["source"]),
+        "run": _run(ended),
+        "channels": [] if accepted is None else _channels(accepted),
+        "last": {} if accepted is None else accepted.last,
+        "infos": {} if accepted is None else accepted.infos,
+        "attempts": [_attempt(ended, one, one is accepted) for one in ended.attempts],
     }
 
 
-def _source(source: Any) -> Any:
+def _attempt(ended: Ended, attempt: Attempt, is_accepted: bool) -> dict[str, Any]:
+    agent = attempt.row["agent"]
+    found = {**_but(attempt.row, NOT_OF_ATTEMPT), "agent": ended.agents[agent]["name"], "agent_id": agent}
+    return found if is_accepted else {**found, "exit": _exit(attempt)}
+
+
+def _exit(attempt: Attempt) -> dict[str, Any] | None:
+    """Return exit.json of an attempt; what it ran in is in environment.json."""
+    exit_ = attempt.row["exit"]
+    return None if exit_ is None else {name: value for name, value in exit_.items() if name != ENVIRONMENT}
+
+
+def public(source: Any) -> Any:
     """Return where the code came from, without a credential that its URL may hold."""
     if isinstance(source, dict) and isinstance(source.get("url"), str):
         return {**source, "url": _git.clean(source["url"])}
     return source
 
 
-def _agent(tx: Connection, agent_id: str) -> dict[str, Any]:
-    row = tx.execute(select(schema.agents).where(schema.agents.c.id == agent_id)).mappings().one_or_none()
-    return dict(row) if row else {}
+def _run(ended: Ended) -> dict[str, Any]:
+    """Return what somebody needs to run the job again, and the rule of its KPI as the settings have it."""
+    row: Row | None = ended.optimization
+    if row is None and ended.definition is not None:
+        found = definition.parse(ended.definition)
+        row = {name: getattr(found.settings, name) for name in (*_LADDER, *_OF_KPI)}
+        row |= {"env": dict(found.env), "working_dir": found.working_dir}
+        row["commands"] = [{"name": one.name, "argv": list(one.argv)} for one in found.commands]
+    if row is None:
+        return {}
+    kpi = {name.removeprefix("kpi_"): row[name] for name in _OF_KPI}
+    return {**_pick(row, ("commands", "env", "working_dir", *_LADDER)), "kpi": kpi}
 
 
-def _environment(
-    tx: Connection, job: Mapping[str, Any], attempts: list[dict[str, Any]], infos: Mapping[str, Any]
-) -> dict[str, Any]:
-    agent = _agent(tx, job["agent"]) if job["agent"] else {}
-    streams = schema.streams.c
-    mine = (streams.job == job["id"]) & (streams.attempt == job["attempt"]) & streams.header.is_not(None)
-    headers = tx.execute(select(streams.header).where(mine).order_by(streams.stream)).scalars().all()
+def _environment(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
+    agents = {id: _pick(row, _OF_AGENT) for id in _agents_of(ended) if (row := ended.agents.get(id))}
+    infos = {} if accepted is None else accepted.infos
+    headers = [] if accepted is None else accepted.headers
+    mine = agents.get(ended.job["agent"] or "", {})
     return {
-        "interpreter": attempts[-1]["python"] if attempts else None,
-        "agent": {name: agent.get(name) for name in ("name", "host", "version", "system")},
+        **_told_by_agent(ended, accepted),
+        "interpreter": None if accepted is None else accepted.row["python"],
+        "agent": {name: mine.get(name) for name in ("name", "host", "version", "system")},
+        "agents": agents,
         "processes": [{name: header.get(name) for name in ("python", "sdk", "rank")} for header in headers],
         "reported": {name: infos[name] for name in _ENVIRONMENT if name in infos},
     }
 
 
-def _spaces(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
-    table = schema.space_versions
-    found = select(table).where(table.c.optimization == optimization_id).order_by(table.c.version)
-    return [_pick(dict(row), ("version", "space", "fixed")) for row in tx.execute(found).mappings()]
+def _told_by_agent(ended: Ended, accepted: Attempt | None) -> Row:
+    """Return interpreter, packages and chosen variables as the agent asked the job's interpreter for them."""
+    digest = None if accepted is None or accepted.row["exit"] is None else accepted.row["exit"].get(ENVIRONMENT)
+    return {} if digest is None else ended.environments.get(digest, {})
 
 
-def _channels(tx: Connection, job_id: str, attempt: int) -> Iterator[tuple[str, bytes]]:
-    cuts = reads.cuts(tx, job_id, attempt)
-    for channel in reads.channels(tx, job_id, attempt):
-        points = reads.points_of(tx, channel, cuts)
+def _agents_of(ended: Ended) -> list[str]:
+    return list(dict.fromkeys(one.row["agent"] for one in ended.attempts))
+
+
+def _channels(attempt: Attempt) -> list[dict[str, Any]]:
+    """Return the channels as they were declared; of the declaration itself what is in no column."""
+    found = []
+    for channel in attempt.channels:
+        spec = {k: v for k, v in channel["spec"].items() if k not in OF_CHANNEL and v is not None}
+        found.append({**_pick(channel, OF_CHANNEL), **({"spec": spec} if spec else {})})
+    return found
+
+
+def _reported(ended: Ended, attempt: Attempt, folder: str) -> dict[str, bytes]:
+    files = dict(_curves(attempt, folder))
+    if attempt.log_bytes or not folder:
+        files[f"{folder}log.txt"] = _log(ended, attempt)
+    return files
+
+
+def _curves(attempt: Attempt, folder: str) -> Iterator[tuple[str, bytes]]:
+    cuts = reads.cuts_of(attempt.row["exit"])
+    for channel in attempt.channels:
+        points = reads.points_in(attempt.points.get(channel["id"], []), channel, cuts)
         traces = [column if isinstance(column, list) else column.tolist() for column in points.y]
         rows = zip(points.x.tolist(), points.t.tolist(), *traces, points.overrun.tolist(), strict=True)
         name = records.channel_file_name(channel["name"])
-        yield f"channels/{name}", records.channel_csv(channel["traces"], rows)
+        yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], rows)
 
 
-def _log(tx: Connection, job_id: str, attempt: int) -> bytes:
-    head, total = reads.log_bytes(tx, job_id, attempt, 0, HEAD_BYTES + TAIL_BYTES)
+def _log(ended: Ended, attempt: Attempt) -> bytes:
+    number, total = attempt.row["attempt"], attempt.log_bytes
+    if attempt.log is not None or total == 0:
+        return attempt.log or b""
     if total <= HEAD_BYTES + TAIL_BYTES:
-        return head
-    tail, _ = reads.log_bytes(tx, job_id, attempt, total - TAIL_BYTES, TAIL_BYTES)
+        return ended.log(number, 0, total)
+    head, tail = ended.log(number, 0, HEAD_BYTES), ended.log(number, total - TAIL_BYTES, TAIL_BYTES)
     left_out = total - HEAD_BYTES - TAIL_BYTES
-    return head[:HEAD_BYTES] + b"\n... %d bytes were left out here ...\n" % left_out + tail
+    return head + b"\n... %d bytes were left out here ...\n" % left_out + tail
 
 
-def _message(job: Mapping[str, Any]) -> str:
+def _message(job: Row) -> str:
     what = f"job {job['id']}"
     if job["optimization"] is not None:
         what = f"trial {job['number']} of {job['optimization']}"

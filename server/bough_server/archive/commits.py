@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,31 +15,49 @@ WITHOUT_CODE = "\n\nThe commit of the code was not in the coordinator's reposito
 
 
 def write(repository: Path, records: Sequence[RecordData]) -> None:
-    """Write these records; those whose ref is there already are left as they are.
+    """Write these records, in their order.
 
-    A record whose parent is missing is written without one, and its message says so.
+    One whose ref is there with the same date is that record, and left as it is; with another date (a job that was run
+    again) the new record has the old one as its second parent. A record whose parent is missing is written without
+    one, and its message says so. One that keeps files (`RecordData.keeps`) goes on top of what its ref holds.
 
     Raises:
         GitFailed: git refused, was killed, or the disk is full. Nothing was written.
     """
     existing = dates(repository, [record.ref for record in records])
-    fresh = [record for record in records if record.ref not in existing]
+    jobs = [record for record in records if not record.keeps and existing.get(record.ref) != int(record.ended_at)]
+    ready = {record.ref: record for record in _with_known_parents(repository, jobs)}
+    fresh = [_placed(ready.get(one.ref, one), existing) for one in records if one.keeps or one.ref in ready]
     if fresh:
-        _import(repository, [*_with_known_parents(repository, fresh)])
+        _import(repository, fresh)
 
 
-def replace_tip(repository: Path, record: RecordData) -> None:
-    """Write a record as the newest commit of its ref, on top of what the ref holds now.
+def _placed(record: RecordData, existing: Mapping[str, int]) -> RecordData:
+    tip = f"{record.ref}^0" if record.ref in existing else None
+    return replace(record, parent=tip) if record.keeps else replace(record, also=tip)
 
-    Nothing happens when the ref's commit has this record's date: it is that record.
 
-    Raises:
-        GitFailed: As `write`.
-    """
-    tip = dates(repository, [record.ref]).get(record.ref)
-    if tip == int(record.ended_at):
-        return
-    _import(repository, [replace(record, parent=None if tip is None else f"{record.ref}^0")])
+def is_refusal(error: GitFailed) -> bool:
+    """Tell whether git objects to what it was given; otherwise it was killed, or could not write just now."""
+    cannot_write = (
+        "diskspace",
+        "No space left",
+        "quota",
+        "too large",
+        "write error",
+        "Read-only",
+        "denied",
+        "unable to ",
+    )
+    return (error.returncode or -1) > 0 and not any(text in error.stderr for text in cannot_write)
+
+
+def tips(repository: Path, prefix: str) -> dict[str, str]:
+    """Return the message of the commit of each ref below ``prefix``."""
+    format = "%(refname)%00%(contents)%00%00"
+    out = _git.run(["for-each-ref", f"--format={format}", "--", prefix], git_dir=str(repository))
+    found = (entry.lstrip("\n").split("\0", 1) for entry in out.decode("utf-8", "replace").split("\0\0"))
+    return {entry[0]: entry[1] for entry in found if len(entry) == 2}
 
 
 def dates(repository: Path, refs: Iterable[str]) -> dict[str, int]:
@@ -59,6 +77,10 @@ def _import(repository: Path, records: Sequence[RecordData]) -> None:
             input=stream(records),
             timeout_s=_TIMEOUT_S,
         )
+    except BaseException:
+        for left in repository.glob("objects/pack/tmp_pack_*"):  # ours: pushes have folders of their own
+            left.unlink(missing_ok=True)
+        raise
     finally:
         for report in repository.glob("fast_import_crash_*"):  # holds what was being written
             report.unlink(missing_ok=True)
@@ -83,4 +105,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "replace_tip", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "is_refusal", "tips", "write"]

@@ -2,7 +2,7 @@
 
 Nothing is buffered, so that a push of any size costs no memory here, and few backends run at once, because each may
 take a core and much memory. Who may do what is decided before (`bough_server.api.git`); here a push can only add
-``refs/bough/code/<sha>``, whatever it asks for.
+``refs/bough/code/<sha>``, and records below ``refs/bough/incoming/`` where that is allowed, whatever it asks for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from bough import _git
 from bough.errors import Unavailable
+from bough_server.archive.records import INCOMING_REFS
 from bough_server.archive.repositories import CODE_REFS, Repositories
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -86,7 +87,13 @@ class HttpBackend:
         self._free = asyncio.Semaphore(backends)
 
     async def serve(
-        self, asked: GitRequest, headers: Mapping[str, str], user: str, receive: Receive, send: Send
+        self,
+        asked: GitRequest,
+        headers: Mapping[str, str],
+        user: str,
+        receive: Receive,
+        send: Send,
+        may_bring_records: bool = False,
     ) -> None:
         """Answer one request.
 
@@ -96,13 +103,14 @@ class HttpBackend:
             user: Who asks, for git's reflog.
             receive: ASGI's source of the body.
             send: ASGI's sink of the answer.
+            may_bring_records: Whether a push may add to ``refs/bough/incoming/``.
 
         Raises:
             UsageError: The model's name is not acceptable.
             Unavailable: git could not be started, or died before it answered.
         """
         path = await asyncio.to_thread(self.repositories.ensure, asked.model)
-        async with self._free, self._process(asked, headers, user) as process:
+        async with self._free, self._process(asked, headers, user, may_bring_records) as process:
             feeding = asyncio.create_task(_feed(process, receive))
             try:
                 await _answer(process, send)
@@ -114,13 +122,16 @@ class HttpBackend:
 
     @contextlib.asynccontextmanager
     async def _process(
-        self, asked: GitRequest, headers: Mapping[str, str], user: str
+        self, asked: GitRequest, headers: Mapping[str, str], user: str, may_bring_records: bool
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         options = [
             f"core.hooksPath={self.repositories.hooks}",
             "receive.hideRefs=refs/",
             f"receive.hideRefs=!{CODE_REFS}",
+            f"uploadpack.hideRefs={INCOMING_REFS}",
         ]
+        if may_bring_records:
+            options.append(f"receive.hideRefs=!{INCOMING_REFS}")
         arguments = [part for option in options for part in ("-c", option)]
         process = await asyncio.create_subprocess_exec(
             *_git.command([*arguments, "http-backend"]),

@@ -7,14 +7,18 @@ are the end of the job. The same data gives the same commit, so that writing a r
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+FORMAT = 1  # of records, as docs/records.md describes it
 JOB_REFS = "refs/bough/jobs/"
 OPTIMIZATION_REFS = "refs/bough/optimizations/"
+MODEL_REFS = "refs/bough/models/"
+INCOMING_REFS = "refs/bough/incoming/"  # what others push, named as below refs/bough/, until it is checked
 MANUAL = "manual"  # stands for the optimization in the ref of a job that has none
 
 _AUTHOR = b"bough <bough@coordinator>"
@@ -31,6 +35,8 @@ class RecordData:
         ended_at: Seconds since the epoch; author and committer date.
         message: What the commit says; one subject line, then details.
         files: Path below ``.bough/`` → content.
+        also: A second parent: the record that this one replaces, or None.
+        keeps: Whether the files of the parent's ``.bough/`` stay, so that only what changed is given.
     """
 
     ref: str
@@ -38,6 +44,8 @@ class RecordData:
     ended_at: float
     message: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+    also: str | None = None
+    keeps: bool = False
 
 
 def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:
@@ -59,6 +67,9 @@ def _commit(record: RecordData) -> bytes:
     ]
     if record.parent is not None:
         lines.append(b"from %s\n" % record.parent.encode())
+    if record.also is not None:
+        lines.append(b"merge %s\n" % record.also.encode())
+    if record.parent is not None and not record.keeps:
         lines.append(b"D %s\n" % _FOLDER.encode())  # code that holds such a folder must not leak into the record
     for path, content in sorted(record.files.items()):
         lines.append(b"M 100644 inline %s\n" % _quoted(f"{_FOLDER}/{path}"))
@@ -73,9 +84,16 @@ def _quoted(path: str) -> bytes:
 
 
 def json_file(value: Any) -> bytes:
-    """Return JSON as records hold it: sorted, indented, UTF-8, never a number that JSON does not have."""
-    text = json.dumps(finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "replace") + b"\n"
+    """Return JSON as records hold it: indented, UTF-8, never a number that JSON does not have.
+
+    Keys keep their order: in values and infos it is that of the columns of an export.
+    """
+    return msgspec.json.format(msgspec.json.encode(finite(value)), indent=2) + b"\n"
+
+
+def json_lines(rows: Iterable[Any]) -> bytes:
+    """Return one JSON value a line."""
+    return b"".join(msgspec.json.encode(finite(row)) + b"\n" for row in rows)
 
 
 def finite(value: Any) -> Any:
@@ -91,10 +109,8 @@ def finite(value: Any) -> Any:
 
 def number_text(value: float) -> str:
     """Return a number so that reading it gives the same bits: ``repr``, or nan, inf, -inf; 3.0 becomes 3."""
-    value = float(value)  # numpy's own repr is another
-    if math.isfinite(value) and value == int(value) and abs(value) < 2**53 and str(value)[0:2] != "-0":
-        return str(int(value))
-    return repr(value)
+    text = repr(float(value))  # numpy's own repr is another
+    return text[:-2] if text.endswith(".0") and text != "-0.0" else text
 
 
 def channel_file_name(name: str) -> str:

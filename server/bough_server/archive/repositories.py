@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bough import _git
 from bough.errors import UsageError
+from bough_server.archive.records import INCOMING_REFS
 
 CODE_REFS = "refs/bough/code/"
 MAX_PUSH_BYTES = 4 * 1024**3  # of one push; a model's code is not the place for data sets
@@ -23,10 +24,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # Its exit and its words go back to the one who pushes; git applies a ref only when this agrees.
 _UPDATE_HOOK = f"""#!/bin/sh
-if [ "$1" != "{CODE_REFS}$3" ]; then
+case "$1" in
+{INCOMING_REFS}jobs/*|{INCOMING_REFS}optimizations/*|{INCOMING_REFS}models/*)
+    if [ -n "$(printf %s "$2" | tr -d 0)" ]; then
+        echo "$1 was pushed before and is being checked. Push it again in a moment." >&2
+        exit 1
+    fi ;;
+"{CODE_REFS}$3") ;;
+*)
     echo "$1 must be named by the commit it points to: push <commit>:{CODE_REFS}<commit>." >&2
-    exit 1
-fi
+    exit 1 ;;
+esac
 if [ "$(git cat-file -t "$3" 2>/dev/null)" != commit ]; then
     echo "$3 is not a commit. Push a commit." >&2
     exit 1
@@ -105,6 +113,10 @@ class Repositories:
         if not path.exists():
             self._create(path)
         return path
+
+    def models(self) -> list[str]:
+        """Return the models that have a repository."""
+        return sorted(f"{path.parent.name}/{path.name.removesuffix('.git')}" for path in self.root.glob("*/*.git"))
 
     def _create(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

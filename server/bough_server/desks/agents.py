@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bough_server.desks.ground import Ground
-from bough_server.service import agents, views
+from bough_server.service import agents, usage, views
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Dispatcher
+from bough_server.service.eligible import Free, slots_of
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
 from bough_server.service.pruning import Pruner
@@ -76,13 +77,16 @@ class Agents:
         message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner, not told.events)
         outcome = await self._handled(message)
         ground.fleet.renew(outcome.accepted, message.clock)
+        await self._refresh(outcome.changes.agents)
         await ground.commit(outcome.changes)
+        presence.free = Free.read(told.free) if told.free is not None else None
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
         claimed = [(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims]
         ground.peers.met(agent_id, presence, [*outcome.accepted, *claimed])
-        await self._save_heartbeat(agent_id, presence, told.usage)
+        presence.usage = told.usage or presence.usage
+        await self._save_heartbeat(agent_id, presence)
         self._ring_others(agent_id, outcome)
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
 
@@ -113,11 +117,29 @@ class Agents:
 
     async def drain(self, agent_id: str, on: bool) -> dict[str, Any]:
         """Let the agent take nothing more, or again; its name will do."""
+        return await self._change(agent_id, drain=on)
+
+    async def release(self, agent_id: str) -> dict[str, Any]:
+        """Trust an agent again that is in quarantine; its name will do."""
+        return await self._change(agent_id, quarantine=None, trusted_at=self._ground.clock.now())
+
+    async def set_slots(self, agent_id: str, slots: Any) -> dict[str, Any]:
+        """Change how many jobs it runs at a time; running ones are left to end. Its name will do.
+
+        Raises:
+            UsageError: That is no number of slots.
+        """
+        return await self._change(agent_id, slots_set=agents.checked_slots(slots))
+
+    async def usage(self, agent_id: str) -> dict[str, Any]:
+        """Return how busy its machine was, the last day: `GET /agents/{id}/usage`."""
+        return await self._ground.store.read(lambda tx: usage.history(tx, agent_id))
+
+    async def _change(self, agent_id: str, **values: Any) -> dict[str, Any]:
         ground = self._ground
-        row = await ground.store.write(lambda tx: agents.set_drain(tx, agent_id, on))
-        presence = ground.fleet.agents.get(row["id"])
-        if presence is not None:
-            presence.is_draining, presence.row = on, row
+        row = await ground.store.write(lambda tx: agents.change(tx, agent_id, **values))
+        if row["id"] in ground.fleet.agents:
+            self._meet(row, heard=False)
         await ground.commit(Changes(agents={row["id"]}, rung={row["id"]}))
         return next(found for found in await self.page() if found["id"] == row["id"])
 
@@ -128,12 +150,19 @@ class Agents:
         presence = ground.fleet.agents.get(row["id"])
         if presence is None:
             bell = int(ground.clock.now() * 1000)  # above every number from before a restart: that is not this one's
-            presence = Presence(row["name"], row["slots"], row["epoch"], now, bell=bell)
+            presence = Presence(row["name"], slots_of(row), row["epoch"], now, bell=bell)
             ground.fleet.agents[row["id"]] = presence
         presence.row = row
-        presence.slots, presence.epoch, presence.is_draining = row["slots"], row["epoch"], row["drain"]
+        presence.slots, presence.epoch = slots_of(row), row["epoch"]
+        presence.is_closed = row["drain"] or row["quarantine"] is not None
         presence.heard_at = now if heard else presence.heard_at
         return presence
+
+    async def _refresh(self, agent_ids: set[str]) -> None:
+        """Look again at the rows of agents that a message has changed: into quarantine, say."""
+        for agent_id in agent_ids:
+            if agent_id in self._ground.fleet.agents:
+                self._meet(await self._ground.store.read(partial(agents.row, agent_id=agent_id)), heard=False)
 
     def _known(self, key: Key, agent_id: str, epoch: str) -> dict[str, Any] | None:
         """Return the agent's row if it is known without the store that ``key`` speaks for it."""
@@ -160,14 +189,14 @@ class Agents:
             outcome.granted = await ground.store.write(more, is_shared=True)
             await ground.commit(changes)
 
-    async def _save_heartbeat(self, agent_id: str, presence: Presence, usage: dict[str, Any] | None) -> None:
+    async def _save_heartbeat(self, agent_id: str, presence: Presence) -> None:
         ground = self._ground
         now = ground.clock.monotonic()
         if now - presence.saved_at < _SAVE_HEARTBEAT_S:
             return
         presence.saved_at = now
         at = ground.clock.now()
-        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, usage))
+        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, presence.usage))
         ground.tell(Changes(agents={agent_id}))
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bough.errors import UsageError
+from bough_server.archive.repositories import Repositories
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.peers import Alone, Notified, Peers
@@ -44,8 +45,9 @@ class Ground:
         self.bells: dict[str, asyncio.Event] = {}
         self.first_attempt = 1
         self.peers: Peers = Alone()
-        self.on_ended: Callable[[], None] | None = None
+        self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
+        self.repositories: Repositories
         self.asks: Asks
         self.news: News
 
@@ -57,6 +59,7 @@ class Ground:
         """
         self.store = await asyncio.to_thread(Database.open, self.config.store)
         self.first_attempt = await self.store.read(restored.first_attempt)
+        self.repositories = await asyncio.to_thread(Repositories, self.config.repositories)
         self.fleet.started_at = self.clock.monotonic()
         if isinstance(self.store.backend, postgres.Postgres):
             self.instance = await self.store.write(restored.instance)  # the same for all that share the store
@@ -79,8 +82,8 @@ class Ground:
             self.ring(agent_id)
         for job_id in changes.ended:
             self.fleet.forget(job_id)
-        if changes.ended and self.on_ended is not None:
-            self.on_ended()
+        if self.on_archivable is not None and (changes.ended or changes.optimizations or changes.models):
+            self.on_archivable(changes)
         self.tell(changes)
 
     def tell(self, changes: Changes) -> None:
@@ -114,7 +117,7 @@ class Ground:
     def top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
         """Make rows for what may start, so that everyone sees what waits before an agent comes."""
         row = reads.optimization(tx, optimization_id)
-        room = optimizations.places(row, self.fleet.slots(self.clock.monotonic()))
+        room = optimizations.places(row, self.fleet.takers(self.clock.monotonic()))
         optimizations.top_up(tx, row, room, now, self.new_id, changes)
         changes.optimizations.add(optimization_id)
 

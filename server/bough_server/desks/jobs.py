@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
 
 from bough_server.desks.ground import Ground, mapping
-from bough_server.service import definitions, idempotency, jobs, views
+from bough_server.service import definitions, idempotency, jobs, pausing, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
@@ -84,9 +85,21 @@ class Jobs:
 
         return await self._ground.store.read(stretch)
 
+    async def pause(self, job_id: str) -> dict[str, Any]:
+        """Stop its processes where they are, until it is continued."""
+        return await self._steer(lambda tx, changes: pausing.pause(tx, job_id, changes))
+
+    async def go_on(self, job_id: str) -> dict[str, Any]:
+        """Let its processes go on after a pause."""
+        return await self._steer(lambda tx, changes: pausing.go_on(tx, job_id, changes))
+
     async def stop(self, job_id: str, now: bool = False) -> dict[str, Any]:
         """End a job politely, or by force."""
-        changes, at = Changes(), self._ground.clock.now()
-        known = await self._ground.store.write(lambda tx: jobs.stop(tx, job_id, at, changes, at_once=now))
+        at = self._ground.clock.now()
+        return await self._steer(lambda tx, changes: jobs.stop(tx, job_id, at, changes, at_once=now))
+
+    async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
+        changes = Changes()
+        known = await self._ground.store.write(lambda tx: work(tx, changes))
         await self._ground.commit(changes)
         return await self.one(known)

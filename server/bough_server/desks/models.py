@@ -6,6 +6,7 @@ from typing import Any
 
 from bough_server.desks.ground import Ground, mapping
 from bough_server.service import definitions, models, views
+from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 
 
@@ -33,6 +34,7 @@ class Models:
         require_owner(key, found.model)
         now = self._ground.clock.now()
         await self._ground.store.write(lambda tx: definitions.revise(tx, found, now, key.id))
+        await self._ground.commit(Changes(models={found.model}))
         return await self.one(found.model)
 
     def checked(self, body: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bough.errors import UsageError
 from bough_server.desks.ground import Ground, mapping
 from bough_server.desks.jobs import Jobs
 from bough_server.optimizers.extras import check_installed
-from bough_server.service import definitions, given, idempotency, jobs, optimizations, views
+from bough_server.service import definitions, given, idempotency, jobs, optimizations, pausing, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
@@ -82,9 +82,16 @@ class Optimizations:
         at = self._ground.clock.now()
         return await self._steer(lambda tx, changes: optimizations.stop(tx, optimization_id, at, changes, at_once=now))
 
-    async def pause(self, optimization_id: str, release: bool = False) -> dict[str, Any]:
-        """Start nothing of it for now; ``release`` also gives back what runs."""
-        return await self._steer(lambda tx, changes: optimizations.pause(tx, optimization_id, changes, release=release))
+    async def pause(self, optimization_id: str, release: bool = False, freeze: bool = False) -> dict[str, Any]:
+        """Start nothing of it for now; ``release`` also gives back what runs, ``freeze`` pauses that."""
+
+        def pause(tx: Connection, changes: Changes) -> str:
+            known = optimizations.pause(tx, optimization_id, changes, release=release)
+            if freeze:
+                pausing.freeze(tx, known, changes)
+            return known
+
+        return await self._steer(pause)
 
     async def resume(self, optimization_id: str) -> dict[str, Any]:
         """Go on after a pause."""

@@ -1,4 +1,4 @@
-"""The desk for the search itself: what a space draws, what was asked, and whether it can be asked again."""
+"""The desk for the search itself: what a space draws, what was asked, whether it can be asked again, what mattered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bough_server.optimizers.client import OptimizerProcess
 from bough_server.optimizers.replay import Search, replay
 from bough_server.service import definitions, optimizations, searches
 
+WEIGHED_MOST = 100  # optimizations whose importance is remembered
+
 
 class Searches:
     """Spaces shown, searches replayed."""
@@ -20,6 +22,8 @@ class Searches:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._verification = asyncio.Lock()
+        self._weighing = asyncio.Lock()
+        self._weighed: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}  # by optimization: as of when, and what
 
     async def space(self, optimization_id: str, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
         """Show the space of an optimization, with samples: `GET /optimizations/{id}/space`."""
@@ -52,6 +56,32 @@ class Searches:
         if self._verification.locked():
             raise Conflict("another optimization is being verified.", "Try again when that is over.")
         return self._replayed(found)
+
+    async def importance(self, optimization_id: str) -> dict[str, Any]:
+        """Say which hyperparameters mattered: `GET /optimizations/{id}/importance`.
+
+        Computed in a process of its own, one at a time; the same history is computed once.
+
+        Raises:
+            NotFound: There is no such optimization.
+            OptimizerFailed: It cannot be computed.
+        """
+        found = await self._ground.store.read(lambda tx: searches.told(tx, optimization_id))
+        as_of = found.space_version, len(found.history)
+        async with self._weighing:
+            known = self._weighed.pop(found.id, None)
+            weighed = known[1] if known is not None and known[0] == as_of else await self._weigh(found)
+            self._weighed[found.id] = as_of, weighed
+            while len(self._weighed) > WEIGHED_MOST:
+                del self._weighed[next(iter(self._weighed))]
+        return {"optimization": found.id, "history_seq": len(found.history), **weighed}
+
+    async def _weigh(self, found: searches.Told) -> dict[str, Any]:
+        process = OptimizerProcess()
+        try:
+            return await process.importance(found.space, found.history, found.seed)
+        finally:
+            await process.stop()
 
     async def _replayed(self, found: Search) -> AsyncGenerator[dict[str, Any]]:
         async with self._verification:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ __all__ = ["Ask", "OptimizerFailed", "OptimizerProcess", "Outcome"]
 START_S = 120.0  # importing hyperopt takes 1-3 s, far more on a machine that swaps
 STOP_S = 2.0
 DESCRIBE_S = 60.0
+WEIGH_S = 120.0
 LINE_LIMIT = 64 * 1024 * 1024
 
 
@@ -89,6 +90,14 @@ class OptimizerProcess:
         """
         return await self._tried(lambda: self._describe(space, seed, samples), DESCRIBE_S, "the space", "a space")
 
+    async def importance(self, space: Mapping[str, Any], history: Sequence[Outcome], seed: int) -> dict[str, Any]:
+        """Return what `bough_server.optimizers.importance` finds; it takes seconds, so use a process of its own.
+
+        Raises:
+            OptimizerFailed: As `ask`.
+        """
+        return await self._tried(lambda: self._weigh(space, history, seed), WEIGH_S, "importance", "importance")
+
     async def _tried(self, work: Callable[[], Awaitable[Result]], timeout_s: float, who: str, what: str) -> Result:
         """Return what the process answers; once it is started again for that."""
         async with self._lock:
@@ -109,6 +118,14 @@ class OptimizerProcess:
             raise OptimizerFailed(reply["failed"])
         description: dict[str, Any] = reply["description"]
         return description
+
+    async def _weigh(self, space: Mapping[str, Any], history: Sequence[Outcome], seed: int) -> dict[str, Any]:
+        told = [[outcome.number, outcome.values, outcome.loss] for outcome in history]
+        reply = await self._exchange({"importance": space, "new": told, "seed": seed})
+        if "failed" in reply:
+            raise OptimizerFailed(reply["failed"])
+        found: dict[str, Any] = reply["found"]
+        return found
 
     # -- one ask --
     async def _answer(self, ask: Ask) -> dict[str, Value]:

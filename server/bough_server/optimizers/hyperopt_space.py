@@ -101,21 +101,18 @@ def drawn_in(space: Space, values: Mapping[str, Value]) -> dict[str, list[int | 
     """Return the `vals` of a hyperopt document for values that were tried, perhaps in an earlier version of the space.
 
     Every label of this space is there, with an empty list where it is not active. What the earlier space did not have
-    takes its fixed or default value.
+    takes its fixed or default value; a choice is mapped by what was chosen, whatever its index was.
+
+    Args:
+        space: The space as it is now.
+        values: Flat, complete and active, as a trial has them.
 
     Returns:
-        None when this space could not have drawn the values: a bound or a choice has moved.
+        None when this space could not have drawn them (`Space.misfit` says why): a bound or a choice has moved, or
+        something that is fixed now was such that what is searched was not active.
     """
-    try:
-        complete = space.complete(values)
-    except KeyError:  # a choice group has lost this choice
+    drawn, misfit = space.drawn(values)
+    if misfit is not None:
         return None
-    vals: dict[str, list[int | float]] = {}
-    for path, expression in space.searched.items():
-        if path not in complete:
-            vals[path] = []
-        elif expression.contains(complete[path]):
-            vals[path] = [drawn_of(expression, complete[path])]
-        else:
-            return None
-    return vals
+    searched = space.searched.items()
+    return {path: [drawn_of(expression, drawn[path])] if path in drawn else [] for path, expression in searched}

@@ -186,13 +186,7 @@ def drawn_in(space: Space, values: Mapping[str, Value]) -> dict[str, Value] | No
     """Return what Optuna would have drawn for values that were tried, perhaps in an earlier version of the space.
 
     Returns:
-        None when this space could not have drawn them: a bound or a choice has moved.
+        None when this space could not have drawn them (`Space.misfit` says why).
     """
-    try:
-        complete = space.complete(values)
-    except KeyError:  # a choice group has lost this choice
-        return None
-    active = {path: complete[path] for path in space.searched if path in complete}
-    if not all(space.searched[path].contains(value) for path, value in active.items()):
-        return None
-    return {path: drawn_of(space.searched[path], value) for path, value in active.items()}
+    drawn, misfit = space.drawn(values)
+    return None if misfit is not None else {path: drawn_of(space.searched[path], one) for path, one in drawn.items()}

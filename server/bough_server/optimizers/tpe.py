@@ -5,16 +5,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from hyperopt import rand
-from hyperopt import tpe as hyperopt_tpe
-
 from bough.definition import Space
 from bough_server.optimizers.base import Optimizer
-from bough_server.optimizers.hyperopt_search import HyperoptSearch, Suggest
-
-_SUGGEST = partial(hyperopt_tpe.suggest, n_startup_jobs=0, verbose=False)
+from bough_server.optimizers.hyperopt_search import RANDOM, TPE, HyperoptSearch
 
 
 def make(space: Space, initial_random: int) -> Optimizer:
@@ -24,7 +17,7 @@ def make(space: Space, initial_random: int) -> Optimizer:
     ask does not. One after the other, the two rules are the same. Without any outcome there is nothing to model.
     """
 
-    def choose(number: int, known: int) -> Suggest:
-        return rand.suggest if number < initial_random or known == 0 else _SUGGEST
+    def choose(number: int, known: int) -> str:
+        return RANDOM if number < initial_random or known == 0 else TPE
 
     return HyperoptSearch(space, choose)

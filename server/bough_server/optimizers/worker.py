@@ -4,7 +4,8 @@ First line out: ``{"ready": {"hyperopt": "0.3.0", …}}`` or ``{"failed": reason
 ``{"id", "optimization", "algorithm", "space", "keep", "new", "number", "seed", "initial_random"}`` one line out:
 ``{"id", "values"}``, ``{"id", "failed"}``, or ``{"id", "resend": true}`` when the first `keep` outcomes are not here.
 `new` is ``[[number, values, loss], …]``. ``{"id", "describe": space, "seed", "samples"}`` is answered by
-``{"id", "description"}`` (`description.describe`). It ignores SIGINT and ends when stdin ends.
+``{"id", "description"}`` (`description.describe`), ``{"id", "importance": space, "new", "seed"}`` by
+``{"id", "found"}`` (`importance.importance`). It ignores SIGINT and ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Worker:
         """Return the reply to one request; an error in it becomes one line of text."""
         if "describe" in request:
             return described(request)
+        if "importance" in request:
+            return weighed(request)
         name = request["optimization"]
         search = self.searches.pop(name, None)
         if request["keep"] == 0:
@@ -87,6 +90,18 @@ def described(request: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:  # as for an ask
         return {"id": request["id"], "failed": one_line(error)}
     return {"id": request["id"], "description": found}
+
+
+def weighed(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reply to a request for the importance of hyperparameters."""
+    try:
+        from bough_server.optimizers import importance  # scikit-learn: half a second, and no ask needs it
+
+        history = [Outcome(number, values, loss) for number, values, loss in request["new"]]
+        found = importance.importance(Space.from_json(request["importance"]), history, request["seed"])
+    except Exception as error:  # as for an ask
+        return {"id": request["id"], "failed": one_line(error)}
+    return {"id": request["id"], "found": found}
 
 
 def one_line(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -11,6 +11,8 @@ from sqlalchemy import Connection, insert, select, update
 from bough.errors import Conflict, Forbidden, NotFound, UsageError
 from bough_server.service.identity import ADMIN, AGENT, Key
 from bough_server.store.schema import agents
+
+MOST_SLOTS = 1024
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -24,6 +26,7 @@ class Registration(msgspec.Struct, frozen=True):
     host: str = ""
     system: dict[str, Any] = {}
     labels: list[str] = []
+    offers: dict[str, Any] = {}
 
 
 def read_registration(body: Any) -> Registration:
@@ -34,11 +37,20 @@ def read_registration(body: Any) -> Registration:
         raise UsageError(
             f"the registration cannot be read: {error}.", "Install the agent of this coordinator's version."
         ) from None
-    if not 1 <= found.slots <= 1024:
+    if len(found.labels) > 100 or not all(0 < len(label) <= 100 and label.isprintable() for label in found.labels):
+        raise UsageError(f"a label of agent {found.name} is too long or empty.", "Mark it such as --label gpu=a100.")
+    if not 1 <= found.slots <= MOST_SLOTS:
         raise UsageError(f"agent {found.name} has {found.slots} slots.", "Give it at least one: --slots 1.")
     if not 0 < len(found.name) <= 64 or not found.name.isprintable():
         raise UsageError(f"{found.name!r} is no name for an agent.", "Use up to 64 printable characters: --name gpu1.")
     return found
+
+
+def checked_slots(slots: Any) -> int:
+    """Return a number of slots; raise `UsageError` if it is none."""
+    if isinstance(slots, bool) or not isinstance(slots, int) or not 1 <= slots <= MOST_SLOTS:
+        raise UsageError(f"{str(slots)[:100]!r} is no number of slots.", f"Give it 1 to {MOST_SLOTS}; or drain it.")
+    return slots
 
 
 def require_agent_scope(key: Key) -> None:
@@ -53,13 +65,15 @@ def register(tx: Connection, key: Key, told: Registration, now: float, new_id: C
     """Return the agent's row: the known one of that name and key, or a new one."""
     mine = (agents.c.name == told.name) & (agents.c.key == key.id)
     values = {**msgspec.structs.asdict(told), "registered_at": now, "seen_at": now}
-    known = tx.execute(select(agents.c.id).where(mine)).scalar_one_or_none()
-    if known is None:
+    before = tx.execute(select(agents.c.id, agents.c.slots).where(mine)).first()
+    if before is None:
         known = new_id()
         tx.execute(insert(agents), {**values, "id": known, "key": key.id, "drain": False})
-    else:
-        tx.execute(update(agents).where(mine).values(**values))
-    return row(tx, known)
+        return row(tx, known)
+    if before.slots != told.slots:  # it was started with another number: the newest word counts
+        values["slots_set"] = None
+    tx.execute(update(agents).where(mine).values(**values))
+    return row(tx, before.id)
 
 
 def refuse_second(told: Registration, other_epoch: str, silent_s: float) -> None:
@@ -79,6 +93,11 @@ def row(tx: Connection, agent_id: str) -> dict[str, Any]:
     return dict(found)
 
 
+def rows(tx: Connection, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of those of these agents that there are."""
+    return [dict(found) for found in tx.execute(select(agents).where(agents.c.id.in_(ids))).mappings()]
+
+
 def of_key(tx: Connection, key: Key, agent_id: str, epoch: str | None = None) -> dict[str, Any]:
     """Return the agent's row if ``key`` speaks for it, and ``epoch`` (if given) is its newest process.
 
@@ -96,8 +115,13 @@ def of_key(tx: Connection, key: Key, agent_id: str, epoch: str | None = None) ->
     return found
 
 
-def set_drain(tx: Connection, agent_id: str, is_on: bool) -> dict[str, Any]:
-    """Let the agent take nothing more, or again; ``agent_id`` may be its name. Returns its row."""
+def find(tx: Connection, agent_id: str) -> dict[str, Any]:
+    """Return the row of the agent with this id or name.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: Several have this name.
+    """
     found = (
         tx.execute(select(agents.c.id).where((agents.c.id == agent_id) | (agents.c.name == agent_id))).scalars().all()
     )
@@ -105,5 +129,11 @@ def set_drain(tx: Connection, agent_id: str, is_on: bool) -> dict[str, Any]:
         raise NotFound(f"there is no agent {agent_id}.", "List them: bough agent status.")
     if len(found) > 1:
         raise Conflict(f"{len(found)} agents are called {agent_id}.", "Give the id.")
-    tx.execute(update(agents).where(agents.c.id == found[0]).values(drain=is_on))
     return row(tx, found[0])
+
+
+def change(tx: Connection, agent_id: str, **values: Any) -> dict[str, Any]:
+    """Set columns of the agent with this id or name; errors as `find`. Returns its row."""
+    known = find(tx, agent_id)
+    tx.execute(update(agents).where(agents.c.id == known["id"]).values(**values))
+    return row(tx, known["id"])

@@ -15,6 +15,7 @@ class Changes:
     Args:
         jobs: Jobs whose row changed.
         optimizations: Optimizations whose row or trials changed.
+        models: Models whose revisions or marks of jobs changed.
         agents: Agents whose row changed.
         rung: Agents that should sync soon: something is wanted of them.
         ended: Jobs that reached a terminal state.
@@ -24,6 +25,7 @@ class Changes:
 
     jobs: set[str] = field(default_factory=set)
     optimizations: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
     agents: set[str] = field(default_factory=set)
     rung: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)

@@ -7,18 +7,19 @@ again with the same claim key, the answer is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
 
-from bough_server.service import definitions, states
+from bough_server.service import definitions, quarantine, states
 from bough_server.service.asks import Prepared
 from bough_server.service.changes import Changes
+from bough_server.service.eligible import Free, Machine, machine, may_run
 from bough_server.service.ends import HELD
 from bough_server.service.fleet import Fleet
-from bough_server.service.optimizations import may_use, places, top_up
-from bough_server.service.states import CREATED, LIVE, QUEUED, RUNNING, WITH_AGENT
+from bough_server.service.optimizations import places, top_up
+from bough_server.service.states import CREATED, DRAINING, LIVE, QUEUED, RUNNING, WITH_AGENT
 from bough_server.store import reads
 from bough_server.store.schema import agents, attempts, jobs, optimizations
 
@@ -34,6 +35,8 @@ class Asker:
     slots: int
     claim_key: str
     wanted: int
+    machine: Machine
+    free: Free
 
 
 @dataclass
@@ -89,15 +92,24 @@ class Dispatcher:
         if granted.claims and so_far is None:
             return granted
         busy = _busy(tx)
+        if self._is_lowered(asker):
+            asker = replace(asker, wanted=min(asker.wanted, max(0, asker.slots - busy.get(asker.id, 0))))
         for job in self._candidates(tx, asker, now, clock, granted, changes):
             if len(granted.claims) >= asker.wanted:
                 break
             if self._should_wait(job, asker, busy, clock):
                 granted.is_deferred = True
                 continue
+            if not asker.free.take(job["needs"]):
+                continue
             if self._claim(tx, job, asker, now, granted, changes):
                 busy[asker.id] = busy.get(asker.id, 0) + 1
         return granted
+
+    def _is_lowered(self, asker: Asker) -> bool:
+        """Its slots were changed while it runs: it may not know yet how many it has."""
+        presence = self.fleet.agents.get(asker.id)
+        return presence is not None and presence.row.get("slots_set") is not None
 
     def _already(self, tx: Connection, asker: Asker) -> list[dict[str, Any]]:
         mine = and_(attempts.c.claim_key == asker.claim_key, attempts.c.agent == asker.id, attempts.c.state == HELD)
@@ -117,13 +129,16 @@ class Dispatcher:
         """Yield the jobs that the asker may run, the most urgent first."""
         running: dict[str, dict[str, Any]] = {}
         for row in tx.execute(_FREE).mappings().all():
-            if may_use(row["agents"], asker.name):
+            if may_run(row, asker.machine):
                 optimization = dict(row)
-                room = places(optimization, self.fleet.slots(clock))
+                room = places(optimization, self.fleet.takers(clock))
                 top_up(tx, optimization, room, now, self.new_id, changes)
                 running[row["id"]] = optimization
+        suspected = quarantine.suspected_on(tx, asker.id)
         for job in tx.execute(_waiting(list(running))).mappings().all():
-            if not may_use(job["agents"], asker.name):
+            if not may_run(job, asker.machine):
+                continue
+            if job["id"] in suspected and self._has_another(job, asker, clock):
                 continue
             if job["attempt"] == 0 and job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
@@ -138,10 +153,15 @@ class Dispatcher:
     ) -> bool:
         """Return whether one more trial may start. One that was given values by hand waits only for those that did."""
         optimization = running[job["optimization"]]
-        mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE))
+        awaited = and_(jobs.c.state == DRAINING, jobs.c.partial)  # over, and its data is with a lost agent
+        mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE), ~awaited)
         counts = mine if job["state"] == CREATED else and_(mine, jobs.c.attempt > 0)
         live = tx.execute(select(func.count()).where(counts)).scalar_one()
-        return bool(live < places(optimization, self.fleet.slots(clock)))
+        return bool(live < places(optimization, self.fleet.takers(clock)))
+
+    def _has_another(self, job: RowMapping, asker: Asker, clock: float) -> bool:
+        """Return whether another agent could take a job that died quickly on this one."""
+        return any(other.id != asker.id and may_run(job, other) for other in self.fleet.takers(clock))
 
     def _should_wait(self, job: Mapping[str, Any], asker: Asker, busy: Mapping[str, int], clock: float) -> bool:
         """All chosen machines are kept equally busy: a less busy one that wants work is given a moment to take it."""
@@ -151,8 +171,8 @@ class Dispatcher:
             for key, other in self.fleet.online(clock).items()
             if key != asker.id
             and other.wanted > 0
-            and not other.is_draining
-            and may_use(job["agents"], other.name)
+            and not other.is_closed
+            and may_run(job, machine(other.row))
             and busy.get(key, 0) / other.slots < mine
         ]
         if not calmer:
@@ -206,6 +226,8 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
         "values": job["values"] or {},
         "max_epochs": job["max_epochs"],
         "max_time_s": job["max_time_s"],
+        "needs": job["needs"] or {},
+        "source": (job["source"] or {}).get("url"),
         **how,
     }
 
@@ -251,4 +273,5 @@ def _busy(tx: Connection) -> dict[str, int]:
     return dict(tx.execute(_BUSY).all())
 
 
-_BUSY = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(WITH_AGENT)).group_by(jobs.c.agent)
+_RUNNING = [state for state in WITH_AGENT if state != DRAINING]  # what is over takes no slot
+_BUSY = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(_RUNNING)).group_by(jobs.c.agent)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from bough import _layout
+from bough_server.service import environments, quarantine, states
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import states
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
+from bough_server.service.pausing import PAUSE
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
@@ -32,7 +33,8 @@ def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]
         return False
     mine = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
     started_at = _started_at(job, exit_, now)
-    tx.execute(update(attempts).where(mine).values(exit=dict(exit_), exit_at=now, state=HELD, started_at=started_at))
+    kept = environments.put_aside(tx, exit_)
+    tx.execute(update(attempts).where(mine).values(exit=kept, exit_at=now, state=HELD, started_at=started_at))
     tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(started_at=started_at))
     changes.of_job(job)
     return True
@@ -63,9 +65,15 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
     kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
     verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
+    if verdict.state == FAILED and quarantine.is_suspect(tx, job, attempt, verdict.reason):
+        quarantine.note(tx, job, attempt, now, changes)
+        give_back(tx, job, now, changes, f"{verdict.message} Another agent runs this commit, so it is tried there.")
+        return True
     facts = _facts(exit_, kpi) | {"partial": bool(missing)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
     if optimization is not None:
+        if verdict.state == DONE:
+            quarantine.look_at_others(tx, job, now, changes)
         _remember_kpi(tx, optimization, kpi)
         _warn_if_no_progress(tx, job, attempt, verdict, changes)
     return True
@@ -107,7 +115,7 @@ def give_back(
     In an optimization that starts nothing more nobody would ever claim it.
     """
     changes.of_job(job)
-    if job["desired"] != "run" and job["desired_cause"] == _layout.USER:
+    if job["desired"] in ("stop", "kill") and job["desired_cause"] == _layout.USER:
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
         return
     optimization = _optimization_of(tx, job)
@@ -166,7 +174,7 @@ def _compared(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any]) 
     return missing, is_changed
 
 
-def label(job: Mapping[str, Any]) -> str:
+def label(job: Mapping[str, Any] | RowMapping) -> str:
     """Return what messages call ``job``."""
     return f"job {job['id']}" if job["number"] is None else f"trial {job['number']}"
 
@@ -197,7 +205,7 @@ def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:
 def _may_try_again(job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> bool:
     if optimization is None or optimization["state"] not in (states.RUNNING, states.PAUSED):
         return False
-    return bool(job["failures"] < optimization["retry"] and job["desired"] == "run")
+    return bool(job["failures"] < optimization["retry"] and job["desired"] in ("run", PAUSE))
 
 
 def _tell(

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bough_server.service.eligible import Free, Machine, machine
+
 
 @dataclass
 class Presence:
@@ -21,10 +23,12 @@ class Presence:
         epoch: Which process of it.
         heard_at: Monotonic time of the last message.
         wanted: How many jobs it would have taken at that time.
-        is_draining: It is to take nothing more.
+        is_closed: It is to take nothing more: it drains, or is in quarantine.
         bell: Rises when something is wanted of it.
         row: Its row in the store.
         saved_at: Monotonic time at which the store last learned that it was heard of.
+        usage: How busy its machine was when it last said so.
+        free: What it had left for jobs then; None: it did not say.
     """
 
     name: str
@@ -32,10 +36,12 @@ class Presence:
     epoch: str
     heard_at: float
     wanted: int = 0
-    is_draining: bool = False
+    is_closed: bool = False
     bell: int = 0
     saved_at: float = 0.0
     row: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] | None = None
+    free: Free | None = None
 
 
 @dataclass
@@ -57,9 +63,9 @@ class Fleet:
         """Return the agents that were heard of within their lease."""
         return {key: found for key, found in self.agents.items() if now - found.heard_at <= self.lease_ttl_s}
 
-    def slots(self, now: float) -> list[tuple[str, int]]:
-        """Return (name, slots) of the agents that may take work."""
-        return [(found.name, found.slots) for found in self.online(now).values() if not found.is_draining]
+    def takers(self, now: float) -> list[Machine]:
+        """Return the agents that may take work."""
+        return [machine(found.row) for found in self.online(now).values() if found.row and not found.is_closed]
 
     def renew(self, held: Iterable[tuple[str, int]], now: float) -> None:
         """Note that these attempts were just reported as held."""

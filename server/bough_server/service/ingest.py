@@ -92,6 +92,8 @@ def _store_log(tx: Connection, part: Part, offset: int, data: bytes, changes: Ch
 
 def _store_journal(tx: Connection, part: Part, data: bytes, stream: dict[str, Any], changes: Changes) -> None:
     reported = read_lines(data)
+    if is_system(part):
+        reported = Reported(reported.points, reported.declared, bad=reported.bad)
     known = {row["name"]: row for row in reads.rows_of_attempt(tx, channels, part.job, part.attempt)}
     for line in reported.declared:
         if not _declare(tx, part, known, line):
@@ -103,6 +105,11 @@ def _store_journal(tx: Connection, part: Part, data: bytes, stream: dict[str, An
     stream["bad_lines"] += reported.bad
     stream["lost_lines"] = min(stream["lost_lines"] + reported.lost, _MAX_SEQ)
     stream["header"] = stream["header"] or reported.header
+
+
+def is_system(part: Part) -> bool:
+    """Return whether the stream is the one in which a supervisor notes what the job uses."""
+    return part.stream.startswith(_layout.JOURNAL_STREAM + _layout.SYSTEM_WRITER)
 
 
 # -- lines ----------------------------------------------------------------------------------------------------
@@ -198,6 +205,8 @@ def _declare(tx: Connection, part: Part, known: dict[str, dict[str, Any]], line:
     row = _channel_row(part, name, spec) if _is_name(name) and type(spec) is dict else None
     if row is None or (name not in known and len(known) >= MAX_CHANNELS):
         return False
+    if name in known and known[name]["system"] is not row["system"]:
+        return False
     if name not in known:
         known[name] = _insert_channel(tx, row)
         return True
@@ -216,18 +225,20 @@ def _channel_row(part: Part, name: str, spec: Mapping[str, Any]) -> dict[str, An
     if type(traces) is not list or len(traces) > MAX_CHANNELS or not all(map(_is_name, traces)):
         return None
     trace, maximize = spec.get("kpi_trace") or 0, spec.get("maximize")
+    system = is_system(part)
     return {
         "job": part.job,
         "attempt": part.attempt,
         "name": name,
         "type": "text" if spec.get("type") == "text" else "number",
         "traces": traces,
-        "main": bool(spec.get("main")),
-        "kpi": bool(spec.get("kpi")),
+        "main": bool(spec.get("main")) and not system,
+        "kpi": bool(spec.get("kpi")) and not system,
         "kpi_trace": trace if type(trace) is int and 0 <= trace < len(traces) else 0,
         "maximize": maximize if type(maximize) is bool else None,
         "loss": bool(spec.get("loss")),
         "declared": True,
+        "system": system,
         "spec": dict(spec),
         "points": 0,
     }
@@ -262,7 +273,7 @@ def _store_points(
 ) -> int:
     """Store the points of one channel as one chunk; return how many lines were bad."""
     channel = known.get(name) or _undeclared(tx, part, known, name, lines[0][5])
-    if channel is None:
+    if channel is None or channel["system"] is not is_system(part):
         return len(lines)
     chunk = _chunk_of(lines, len(channel["traces"]), channel["type"] == "text")
     n = len(chunk.seq)

@@ -50,6 +50,7 @@ def create(
         "values": found.values(mapping_of(body, "values")),
         "agents": _chosen(tx, body.get("agent")),
         "priority": found.priority,
+        "needs": found.needs or None,
         "max_epochs": _limit(body, "max_epochs"),
         "max_time_s": _limit(body, "max_time_s"),
         "created_at": now,

@@ -6,7 +6,7 @@ Only finite values count, and only those from before the stop was decided. No va
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +71,26 @@ def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str,
         attempt: Which; its exit, with the cut of its journals, is already stored.
         settings: As `settings_of` returns them.
     """
-    channel, trace = chosen(reads.channels(tx, job_id, attempt), settings.get("kpi_channel"))
+    cuts = reads.cuts(tx, job_id, attempt)
+    return of_channels(
+        reads.channels(tx, job_id, attempt), settings, lambda channel: reads.points_of(tx, channel, cuts)
+    )
+
+
+def of_channels(
+    channels: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    points_of: Callable[[Mapping[str, Any]], reads.Points],
+) -> Kpi:
+    """As `of_attempt`, of an attempt's channels, main ones first, with what reads the points of one."""
+    channel, trace = chosen(channels, settings.get("kpi_channel"))
     if channel is None:
         return Kpi()
     name = reads.trace_name(channel["name"], channel["traces"], trace)
     direction = settings.get("kpi_direction") or declared_direction(channel)
     if channel["type"] != "number":
         return Kpi(name, direction, instead="holds text, where numbers belong")
-    points = reads.points_of(tx, channel, reads.cuts(tx, job_id, attempt))
+    points = points_of(channel)
     counted = ~points.overrun
     if len(counted) and not counted.any():
         return Kpi(name, direction, instead="has points only from after the stop, which do not count")
@@ -93,6 +105,8 @@ def chosen(channels: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[M
     ``wanted`` is a channel's name or ``channel/trace``.
     """
     for channel in channels:
+        if channel["system"]:
+            continue
         if wanted is None and channel["kpi"]:
             return channel, channel["kpi_trace"]
         if wanted == channel["name"]:

@@ -36,6 +36,7 @@ def mark(tx: Connection, job_id: str, body: Mapping[str, Any], now: float, key_i
     row = {**of(tx, job["id"]), **_read(body), "job": job["id"], "changed_at": now, "changed_by": key_id}
     upsert(tx, job_marks, [row], replace=("star", "tags", "note", "changed_at", "changed_by"))
     changes.of_job(job)
+    changes.models.add(job["model"])
     return str(job["id"])
 
 

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from bough import definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, states
+from bough_server.service import definitions, pausing, states
 from bough_server.service.changes import Changes
-from bough_server.service.states import CREATED, DONE, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
+from bough_server.service.eligible import Machine, may_run
+from bough_server.service.states import CREATED, DONE, DRAINING, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
 from bough_server.service.verdict import RELEASED
 from bough_server.store import reads
 from bough_server.store.schema import jobs, optimizations, space_versions
@@ -64,6 +65,7 @@ def create(
         "env": dict(found.env),
         "working_dir": found.working_dir,
         "priority": found.priority,
+        "needs": found.needs or None,
         "searched": list(space.searched),
         **_NEW,
     }
@@ -131,7 +133,7 @@ def top_up(
     if optimization["state"] != RUNNING:
         return
     counted = _counts(tx, optimization["id"])
-    room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE))
+    room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE)) + counted["awaited"]
     n = min(room, _left(optimization, counted))
     if n > 0:
         add_trials(tx, optimization, n, now, new_id, changes)
@@ -169,23 +171,15 @@ def next_trial(
     return str(add_trials(tx, optimization, 1, now, new_id, changes)[0]["id"])
 
 
-def places(optimization: Mapping[str, Any], agents: Iterable[tuple[str, int]]) -> int:
-    """Return how many trials may be alive at once: max_parallel, or all slots of the agents that it may use.
-
-    ``agents`` are (name, slots) of those that are there.
-    """
+def places(optimization: Mapping[str, Any], agents: Iterable[Machine]) -> int:
+    """Return how many trials may be alive at once: max_parallel, or all slots of those of ``agents`` it may use."""
     if optimization["max_parallel"] is not None:
         return int(optimization["max_parallel"])
-    return max(1, sum(slots for name, slots in agents if may_use(optimization["agents"], name)))
-
-
-def may_use(names: list[str] | None, name: str) -> bool:
-    """Return whether the agent called ``name`` is among the chosen ones; None chooses all."""
-    return names is None or name in names
+    return max(1, sum(agent.slots for agent in agents if may_run(optimization, agent)))
 
 
 def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str) -> dict[str, Any]:
-    same = "model revision commit folder source agents priority max_epochs max_time_s created_by"
+    same = "model revision commit folder source agents needs priority max_epochs max_time_s created_by"
     row = {name: optimization[name] for name in same.split()}
     row |= {"id": job_id, "optimization": optimization["id"], "number": number, "state": CREATED, "created_at": now}
     return row | {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
@@ -193,16 +187,19 @@ def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str
 
 def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
     found: dict[str, int] = {}
-    started = 0
-    for state, n, claimed in tx.execute(_COUNTS, {"its_id": optimization_id}):
+    started = awaited = 0
+    for state, n, claimed, late in tx.execute(_COUNTS, {"its_id": optimization_id}):
         found[state] = n
         started += claimed
-    return {"states": found, "started": started}
+        awaited += late
+    return {"states": found, "started": started, "awaited": awaited}
 
 
 _COUNTS = (
     # what waits with values, set by hand, is as good as started
     select(jobs.c.state, func.count(), func.count(case(((jobs.c.attempt > 0) | (jobs.c.state == QUEUED), 1))))
+    # what is over, and whose data a lost agent has, takes no place any more
+    .add_columns(func.count(case(((jobs.c.state == DRAINING) & jobs.c.partial, 1))))
     .where(jobs.c.optimization == bindparam("its_id"))
     .group_by(jobs.c.state)
 )
@@ -248,6 +245,7 @@ def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, chan
         return
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
+        pausing.thaw(tx, row["id"], changes)
         _drop_created(tx, row["id"])
         _abort_queued(tx, row["id"], now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
@@ -266,6 +264,7 @@ def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, 
     moved = states.move_optimization(tx, row["id"], "stop", stopped_by=USER, reason=None)
     if not moved and row["state"] != STOPPING:
         raise _not_possible(row, "stopped")
+    pausing.thaw(tx, row["id"], changes)
     _drop_created(tx, row["id"])
     _abort_queued(tx, row["id"], now, changes)
     if at_once:
@@ -301,6 +300,7 @@ def resume(tx: Connection, optimization_id: str, changes: Changes) -> str:
         and row["state"] != RUNNING
     ):
         raise _not_possible(row, "resumed")
+    pausing.thaw(tx, row["id"], changes)
     changes.optimizations.add(row["id"])
     return str(row["id"])
 
@@ -320,6 +320,7 @@ def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Chang
     values = {"max_trials": max_trials, "ended_at": None, "reason": None, "failures_in_row": 0, "stopped_by": None}
     if not states.move_optimization(tx, row["id"], "extend", **values):
         raise _not_possible(row, "extended")
+    pausing.thaw(tx, row["id"], changes)
     changes.optimizations.add(row["id"])
     return str(row["id"])
 

@@ -49,45 +49,54 @@ def _by_path(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def curves(
     tx: Connection, optimization_id: str, channel: str | None, numbers: Sequence[int], most: int
 ) -> dict[str, Any]:
-    """Return one trace of a channel in several trials: ``{"channel", "channels", "curves"}``.
-
-    A curve is ``{"number", "id", "x", "y"}``, the trace is the one that may be the KPI.
+    """Return one trace in several trials: ``{"channel", "channels", "curves": [{"number", "id", "x", "y"}]}``.
 
     Args:
-        channel: Its name; None: the KPI, or the first main one.
+        channel: A channel's name, or ``channel/trace`` where it has several; None: the KPI, or the first main one.
         numbers: Which trials; empty: the newest ones, up to `MAX_CURVES`.
         most: Points of a curve, at most.
+
+    Raises:
+        NotFound: There is no such optimization, or no trial has such a channel.
+        UsageError: These are too many trials.
     """
     known = reads.optimization(tx, optimization_id)
-    there = _names(tx, known["id"])
+    there = _traces(tx, known["id"])
     chosen = channel or known["kpi_channel"] or known["kpi_channel_seen"] or next(iter(there), None)
     if channel is not None and channel not in there:
         raise NotFound(f"no trial of {known['id']} has a channel {channel}.", f"There are: {', '.join(there)}.")
     if len(numbers) > MAX_CURVES:
         raise UsageError(f"{len(numbers)} curves are too many.", f"Ask for up to {MAX_CURVES}.")
-    mine = (jobs.c.optimization == known["id"]) & (jobs.c.attempt > 0)
-    trials = select(jobs.c.id, jobs.c.number, jobs.c.attempt, channels.c.id.label("channel"), channels.c.traces)
-    trials = trials.add_columns(channels.c.type, channels.c.kpi_trace).join(channels, channels.c.job == jobs.c.id)
-    trials = trials.where(mine, channels.c.attempt == jobs.c.attempt, channels.c.name == chosen)
-    trials = trials.where(jobs.c.number.in_(numbers)) if numbers else trials
-    found = tx.execute(trials.order_by(jobs.c.number.desc()).limit(MAX_CURVES)).mappings().all()
-    shown = [_curve(tx, dict(row), most) for row in reversed(found) if row["type"] != "text"]
-    return {"channel": chosen, "channels": there, "curves": shown}
+    if chosen not in there:
+        return {"channel": chosen, "channels": list(there), "curves": []}
+    name, trace = there[chosen]
+    shown = select(jobs.c.id, jobs.c.number, channels.c.id.label("channel"), channels.c.traces, channels.c.type)
+    shown = shown.join(channels, (channels.c.job == jobs.c.id) & (channels.c.attempt == jobs.c.attempt))
+    shown = shown.where(jobs.c.optimization == known["id"], channels.c.name == name, channels.c.type == "number")
+    shown = shown.where(jobs.c.number.in_(numbers)) if numbers else shown
+    found = tx.execute(shown.order_by(jobs.c.number.desc()).limit(MAX_CURVES)).mappings().all()
+    drawn = [_curve(tx, row, trace, most) for row in map(dict, reversed(found)) if trace < len(row["traces"])]
+    return {"channel": chosen, "channels": list(there), "curves": drawn}
 
 
-def _curve(tx: Connection, row: Mapping[str, Any], most: int) -> dict[str, Any]:
+def _curve(tx: Connection, row: Mapping[str, Any], trace: int, most: int) -> dict[str, Any]:
     points = reads.points_of(tx, {**row, "id": row["channel"]}, {})
-    y = points.y[row["kpi_trace"] if row["kpi_trace"] < len(points.y) else 0]
-    kept = thinned([y], 0, most)
-    return {"number": row["number"], "id": row["id"], "x": views.column(points.x[kept]), "y": views.column(y[kept])}
+    kept = thinned([points.y[trace]], 0, most)
+    x, y = views.column(points.x[kept]), views.column(points.y[trace][kept])
+    return {"number": row["number"], "id": row["id"], "x": x, "y": y}
 
 
-def _names(tx: Connection, optimization_id: str) -> list[str]:
+def _traces(tx: Connection, optimization_id: str) -> dict[str, tuple[str, int]]:
+    """Return name → (channel, index of the trace) of all that is reported in numbers, the KPI and main ones first."""
     found = (
-        select(channels.c.name, channels.c.main, channels.c.kpi)
+        select(channels.c.name, channels.c.main, channels.c.kpi, channels.c.traces)
         .join(jobs, (jobs.c.id == channels.c.job) & (jobs.c.attempt == channels.c.attempt))
         .where(jobs.c.optimization == optimization_id, channels.c.type == "number")
         .distinct()
     )
     rows = sorted(tx.execute(found), key=lambda row: (not row.kpi, not row.main, row.name))
-    return list(dict.fromkeys(row.name for row in rows))
+    names: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        for trace in range(len(row.traces)):
+            names.setdefault(reads.trace_name(row.name, row.traces, trace), (row.name, trace))
+    return names

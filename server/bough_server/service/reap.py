@@ -46,6 +46,8 @@ def reap(tx: Connection, fleet: Fleet, config: Config, now: float, clock: float)
         elif _is_unknown_to_its_agent(fleet, job, silent, config, clock):
             lose(tx, job, config.max_lost, now, changes, "its agent does not know of it any more")
         else:
+            if job["state"] == DRAINING and silent > config.lost_after_s and not job["partial"]:
+                _await(tx, job, changes)
             _flag(tx, job, silent > config.lease_ttl_s, changes)
     running = select(table).where(table.c.state.in_((RUNNING, states.PAUSED)), table.c.total_time_s.is_not(None))
     for row in tx.execute(running).mappings().all():
@@ -74,6 +76,15 @@ def _is_unknown_to_its_agent(fleet: Fleet, job: Mapping[str, Any], silent: float
     if job["state"] == DRAINING or silent <= config.lease_ttl_s or not fleet.is_online(job["agent"], clock):
         return False
     return clock - fleet.agents[job["agent"]].heard_at <= config.heartbeat_s * 2
+
+
+def _await(tx: Connection, job: Mapping[str, Any], changes: Changes) -> None:
+    """It is over, and the rest of its data is with a lost agent: it is waited for, but takes no place any more."""
+    same = and_(jobs.c.id == job["id"], jobs.c.attempt == job["attempt"], jobs.c.state == DRAINING)
+    tx.execute(update(jobs).where(same).values(partial=True))
+    changes.of_job(job)
+    if job["optimization"]:
+        changes.optimizations.add(job["optimization"])
 
 
 def _flag(tx: Connection, job: Mapping[str, Any], is_unreachable: bool, changes: Changes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -32,6 +33,30 @@ def search(tx: Connection, optimization_id: str) -> Search:
     found = tx.execute(asked.where(mine).order_by(jobs.c.ask_number)).all()
     trials = [Trial(number, ask, seen, values, told.get(job_id)) for job_id, number, ask, seen, values in found]
     return Search(row["id"], row["versions"], spaces(tx, row["id"]), trials, outcomes)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an optimizer knows now: the newest space, and the history in the order of ends."""
+
+    id: str
+    seed: int
+    space_version: int
+    space: Mapping[str, Any]
+    history: list[Outcome]
+
+
+def told(tx: Connection, optimization_id: str) -> Told:
+    """Return what the optimizer of an optimization knows now; the beginning of its id will do.
+
+    Raises:
+        NotFound: There is none, or several begin like that.
+    """
+    row, space = newest_space(tx, optimization_id)
+    entries = select(history.c.ask_number, history.c["values"], history.c.loss)
+    ended = tx.execute(entries.where(history.c.optimization == row["id"]).order_by(history.c.seq))
+    outcomes = [Outcome(number, values, loss) for number, values, loss in ended]
+    return Told(row["id"], row["seed"], row["space_version"], space, outcomes)
 
 
 def spaces(tx: Connection, optimization_id: str) -> dict[int, dict[str, Any]]:

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, states
+from bough_server.service import ends, quarantine, states, usage
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
+from bough_server.service.eligible import Free, machine, slots_of
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
 from bough_server.service.ingest import Part, store_part
 from bough_server.service.pruning import Pruner
@@ -53,6 +54,7 @@ class Header(msgspec.Struct, frozen=True):
     parts: list[Part] = []
     events: list[Event] = []
     usage: dict[str, Any] | None = None
+    free: dict[str, Any] | None = None
 
 
 @dataclass
@@ -145,18 +147,26 @@ class Message:
                 ends.settle(tx, job_id, self.now, changes)
         reply, accepted = self._standing(tx)
         granted = self.grant(tx, changes)
-        drain = "drain" if self.agent["drain"] else "run"
-        reply |= {"acked": acked, "granted": granted.claims, "agent": drain}
+        reply |= {"acked": acked, "granted": granted.claims, "agent": "drain" if self.agent["drain"] else "run"}
+        reply |= {"slots": slots_of(self.agent), "quarantine": self.agent["quarantine"]}
         return Outcome(reply, granted, changes, accepted)
 
     def grant(self, tx: Connection, changes: Changes, so_far: Granted | None = None) -> Granted:
         """Return what the agent may claim, nothing if it does not ask; ``so_far`` is what it was granted already."""
         header = self.header
-        if header.claim_key is None or header.free_slots <= 0 or self.agent["drain"]:
+        if header.claim_key is None or header.free_slots <= 0 or self._is_closed(changes):
             return Granted()
-        wanted = min(header.free_slots, self.agent["slots"])
-        asker = Asker(self.agent["id"], self.agent["name"], self.agent["slots"], header.claim_key, wanted)
+        found = machine(self.agent)
+        wanted = min(header.free_slots, found.slots)
+        free = Free.read(header.free)
+        for claim in () if so_far is None else so_far.claims:
+            free.take(claim["needs"])
+        asker = Asker(found.id, found.name, found.slots, header.claim_key, wanted, found, free)
         return self.dispatcher.grant(tx, asker, self.now, self.clock, changes, so_far)
+
+    def _is_closed(self, changes: Changes) -> bool:
+        is_new = self.agent["id"] in changes.agents  # put into quarantine by this very message
+        return bool(self.agent["drain"]) or self.agent["quarantine"] is not None or is_new
 
     # -- whose attempts -----------------------------------------------------------------------------------------
 
@@ -260,6 +270,12 @@ class Message:
     def _stopping(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         states.move_job(tx, job["id"], "stop", of_attempt=event.attempt)
 
+    def _paused(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
+        states.move_job(tx, job["id"], "pause", of_attempt=event.attempt)
+
+    def _continued(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
+        states.move_job(tx, job["id"], "go_on", of_attempt=event.attempt)
+
     def _over(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         ends.accept_exit(tx, job, read_exit(event.exit), self.now, changes)
 
@@ -269,6 +285,11 @@ class Message:
             ends.give_back(tx, job, self.now, changes, event.message)
             return
         reason = event.reason if event.reason in ("checkout", "error") else "error"
+        (attempt,) = reads.rows_of_attempt(tx, attempts, job["id"], event.attempt)
+        if quarantine.is_suspect(tx, job, attempt, "error"):
+            quarantine.note(tx, job, attempt, self.now, changes)
+            ends.give_back(tx, job, self.now, changes, event.message)
+            return
         message = f"{ends.label(job)} could not start: {event.message or 'the agent does not say why.'}"
         ends.conclude(tx, job, Verdict(FAILED, reason, message), self.now, changes)
 
@@ -296,6 +317,8 @@ _ATTEMPTS = (
 _REACTIONS: Mapping[str, Callable[..., None]] = {
     "running": Message._started,
     "stopping": Message._stopping,
+    "paused": Message._paused,
+    "continued": Message._continued,
     "exited": Message._over,
     "prepare_failed": Message._not_prepared,
     "released": Message._released,
@@ -335,9 +358,12 @@ def read_exit(found: dict[str, Any] | None) -> dict[str, Any]:
     return {**(found or {}), **msgspec.to_builtins(checked)}
 
 
-def save_heartbeat(tx: Connection, agent_id: str, now: float, usage: Mapping[str, Any] | None) -> None:
+def save_heartbeat(tx: Connection, agent_id: str, now: float, seen: Mapping[str, Any] | None) -> None:
     """Note for people when the agent was heard of and how busy its machine is."""
-    values: dict[str, Any] = {"seen_at": now} if usage is None else {"seen_at": now, "usage": dict(usage)}
+    values: dict[str, Any] = {"seen_at": now}
+    if seen is not None:
+        usage.note(tx, agent_id, seen, now)
+        values["usage"] = dict(seen)
     tx.execute(update(agents).where(agents.c.id == agent_id).values(**values))
 
 

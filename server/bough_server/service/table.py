@@ -48,7 +48,7 @@ class Request:
 
 
 def page(tx: Connection, asked: Request, limit: int, offset: int) -> dict[str, Any]:
-    """Return ``{"columns": [{"name", "kind"}], "rows": [{"id", "star", "tags", "cells": […]}], "total"}``.
+    """Return ``{"columns": [{"name", "kind"}], "rows": [{"id", "star", "cells": […]}], "total"}``.
 
     Raises:
         UsageError: A column, operator or value of the request is none.
@@ -56,10 +56,11 @@ def page(tx: Connection, asked: Request, limit: int, offset: int) -> dict[str, A
     where = _selected(tx, asked)
     shown = _shown(tx, asked)
     total = tx.execute(select(func.count()).select_from(jobs).where(*where)).scalar_one()
-    rows = _read(tx, asked, where, shown, min(limit, MAX_ROWS), offset)
+    rows = list(_read(tx, asked, where, shown, min(limit, MAX_ROWS), offset))
+    starred = _starred(tx, [job_id for job_id, _ in rows])
     return {
         "columns": [{"name": column.name, "kind": column.kind} for column in shown],
-        "rows": [{"id": job_id, "cells": cells} for job_id, cells in rows],
+        "rows": [{"id": job_id, "star": job_id in starred, "cells": cells} for job_id, cells in rows],
         "total": total,
     }
 
@@ -100,6 +101,10 @@ def _read(
         block = wanted[start : start + _BLOCK]
         found = _cells(tx, block, shown)
         yield from ((job_id, found[job_id]) for job_id in block)
+
+
+def _starred(tx: Connection, ids: list[str]) -> set[str]:
+    return set(tx.execute(select(job_marks.c.job).where(job_marks.c.job.in_(ids), job_marks.c.star)).scalars())
 
 
 def _cells(tx: Connection, ids: list[str], shown: list[Column]) -> dict[str, list[Any]]:

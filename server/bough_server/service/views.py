@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from bough.errors import NotFound
 from bough_server.service import kpi as kpis
+from bough_server.service.eligible import slots_of
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
 from bough_server.service.thinning import thinned
 from bough_server.store import reads, sight
@@ -45,6 +46,7 @@ _JOB = [
 _OPTIMIZATION = [
     "id",
     "model",
+    "revision",
     "state",
     "reason",
     "created_at",
@@ -123,7 +125,7 @@ def _channels(tx: Connection, job: Row) -> list[dict[str, Any]]:
 
 
 def _channel(row: Row) -> dict[str, Any]:
-    same = ("name", "traces", "type", "kpi", "kpi_trace", "main", "maximize", "loss", "points")
+    same = ("name", "traces", "type", "kpi", "kpi_trace", "main", "maximize", "loss", "points", "system")
     extra = {name: row["spec"].get(name) for name in ("xaxis", "yaxis", "layout")}
     return {name: row[name] for name in same} | extra
 
@@ -208,10 +210,12 @@ def agents_view(tx: Connection, online: Iterable[str]) -> list[dict[str, Any]]:
     there = set(online)
     live = select(jobs.c.agent, func.count()).where(jobs.c.state.in_(WITH_AGENT)).group_by(jobs.c.agent)
     running: dict[str | None, int] = dict(tx.execute(live).all())
-    same = ["id", "name", "slots", "version", "host", "system", "labels", "drain", "registered_at", "seen_at", "usage"]
+    same = ["id", "name", "version", "host", "system", "labels", "drain", "registered_at", "seen_at", "usage"]
+    same += ["offers", "quarantine"]
     rows = tx.execute(select(agents).order_by(agents.c.name)).mappings()
     return [
-        {name: row[name] for name in same} | {"online": row["id"] in there, "running": running.get(row["id"], 0)}
+        {name: row[name] for name in same}
+        | {"slots": slots_of(row), "online": row["id"] in there, "running": running.get(row["id"], 0)}
         for row in rows
     ]
 

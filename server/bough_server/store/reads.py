@@ -6,7 +6,7 @@ Each function takes the connection of a `Database.read` (or `write`) and returns
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,6 +39,12 @@ from bough_server.store.schema import (
 
 Row = Mapping[str, Any]
 _TERMINAL = ("DONE", "FAILED", "ABORTED")
+_NO_CUT = np.iinfo(np.int64).max
+
+# Points that were read back from a record have this writer; they are numbered in the order in which the record holds
+# them, those that are overrun from this number on (a journal has fewer lines).
+RECORDED = "record"
+OVERRUN_FROM = 2**53
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,9 @@ def attempts(tx: Connection, job_id: str) -> list[dict[str, Any]]:
 
 
 def channels(tx: Connection, job_id: str, attempt: int) -> list[dict[str, Any]]:
-    """Return the rows of the channels of that attempt: main ones first, then in the order of their first mention."""
+    """Return the rows of the channels of that attempt: main ones first, system ones last, else as first mentioned."""
     found = rows_of_attempt(tx, channels_table, job_id, attempt)
-    return sorted(found, key=lambda row: (not row["main"], row["id"]))
+    return sorted(found, key=lambda row: (not row["main"], row["system"], row["id"]))
 
 
 def points(tx: Connection, job_id: str, attempt: int, channel: str) -> Points:
@@ -117,11 +123,16 @@ def points_of(tx: Connection, channel: Row, cut: Mapping[str, int]) -> Points:
         .where(point_chunks.c.channel == channel["id"])
         .order_by(point_chunks.c.writer, point_chunks.c.first_seq)
     )
-    decoded = [(writer, codec.decode(data)) for writer, data in tx.execute(chunks)]
+    return points_in([(row.writer, row.data) for row in tx.execute(chunks)], channel, cut)
+
+
+def points_in(chunks: Sequence[tuple[str, bytes]], channel: Row, cut: Mapping[str, int]) -> Points:
+    """As `points_of`, of chunks that were read already: (writer, bytes), by writer and first line."""
+    decoded = [(writer, codec.decode(data)) for writer, data in chunks]
     whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
     lengths = [len(chunk.seq) for _, chunk in decoded]
     writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
-    limits = np.repeat(np.array([cut.get(writer, _NO_CUT) for writer, _ in decoded], np.int64), lengths)
+    limits = np.repeat(np.array([_limit(writer, cut) for writer, _ in decoded], np.int64), lengths)
     found = Points(whole.seq, whole.x, whole.t, list(whole.y), writers, whole.seq >= limits)
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
 
@@ -158,16 +169,24 @@ def arrived(
     return points, logs
 
 
+def _limit(writer: str, cut: Mapping[str, int]) -> int:
+    return OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT)
+
+
 def cuts(tx: Connection, job_id: str, attempt: int) -> dict[str, int]:
     """Return for each writer the line from which on its points are overrun; writers without one are absent."""
     found = select(attempts_table.c.exit).where(attempts_table.c.job == job_id, attempts_table.c.attempt == attempt)
-    end = tx.execute(found).scalar_one_or_none() or {}
-    journals = end.get("journals") or {}
+    return cuts_of(tx.execute(found).scalar_one_or_none())
+
+
+def cuts_of(exit_: Row | None) -> dict[str, int]:
+    """As `cuts`, of exit.json; None if there is none."""
+    journals = (exit_ or {}).get("journals") or {}
     return {writer: entry["cut"] for writer, entry in journals.items() if entry.get("cut") is not None}
 
 
 def last_values(tx: Connection, jobs: list[tuple[str, int]]) -> dict[str, dict[str, Any]]:
-    """Return for each (job, attempt) the newest value of each trace; see `trace_name`."""
+    """Return for each (job, attempt) the newest value of each trace of the script's own; see `trace_name`."""
     return {job_id: _last_values_of(tx, job_id, attempt) for job_id, attempt in jobs if attempt}
 
 
@@ -175,11 +194,11 @@ def _last_values_of(tx: Connection, job_id: str, attempt: int) -> dict[str, Any]
     found = (
         select(channels_table.c.name, channels_table.c.traces, channel_last)
         .join(channel_last, channel_last.c.channel == channels_table.c.id)
-        .where(channels_table.c.job == job_id, channels_table.c.attempt == attempt)
+        .where(channels_table.c.job == job_id, channels_table.c.attempt == attempt, ~channels_table.c.system)
         .order_by(channels_table.c.main.desc(), channels_table.c.id, channel_last.c.trace)
     )
     rows = [dict(row) for row in tx.execute(found).mappings()]
-    return {trace_name(row["name"], row["traces"], row["trace"]): _last_value(row) for row in rows}
+    return {trace_name(row["name"], row["traces"], row["trace"]): last_value(row) for row in rows}
 
 
 def trace_name(channel: str, traces: list[str], trace: int) -> str:
@@ -187,7 +206,8 @@ def trace_name(channel: str, traces: list[str], trace: int) -> str:
     return channel if len(traces) == 1 else f"{channel}/{traces[trace]}"
 
 
-def _last_value(row: Row) -> Any:
+def last_value(row: Row) -> Any:
+    """Return what a row of `channel_last` holds."""
     if row["text"] is None:
         return row["y"]
     return float("nan") if row["text"] == "nan" and row["y"] is None else row["text"]
@@ -221,19 +241,14 @@ def infos(tx: Connection, job_id: str) -> dict[str, Any]:
 
 
 def unrecorded_jobs(tx: Connection, limit: int) -> list[dict[str, Any]]:
-    """Return up to ``limit`` rows of jobs that ran and ended and have no record yet, oldest end first."""
-    found = select(jobs_table).where(
-        jobs_table.c.state.in_(_TERMINAL), jobs_table.c.record.is_(None), jobs_table.c.attempt > 0
-    )
+    """Return up to ``limit`` rows of jobs that ended and have no record yet, oldest end first."""
+    found = select(jobs_table).where(jobs_table.c.state.in_(_TERMINAL), jobs_table.c.record.is_(None))
     return [dict(row) for row in tx.execute(found.order_by(jobs_table.c.ended_at).limit(limit)).mappings()]
 
 
 def set_record(tx: Connection, job_id: str, ref: str) -> None:
     """Note the ref of the commit that the job became."""
     tx.execute(update(jobs_table).where(jobs_table.c.id == job_id).values(record=ref))
-
-
-_NO_CUT = np.iinfo(np.int64).max
 
 
 def _in_order_of_time(found: Points) -> Points:

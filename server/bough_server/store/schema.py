@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -91,6 +92,7 @@ optimizations = Table(
     Column("total_time_s", Float),
     Column("seed", BigInteger, nullable=False),
     Column("agents", Json),  # names, None = all
+    Column("needs", Json),  # `service.needs`: resources, data, setup, on_end
     Column("kpi_channel", Text),
     Column("kpi_direction", Text),
     Column("kpi_reduce", Text, nullable=False),
@@ -147,6 +149,7 @@ jobs = Table(
     Column("folder", Text, nullable=False),
     Column("source", Json, nullable=False),
     Column("agents", Json),  # names, None = any
+    Column("needs", Json),  # as that of the optimization
     Column("priority", Integer, nullable=False),
     Column("max_epochs", Float),
     Column("max_time_s", Float),
@@ -174,6 +177,7 @@ jobs = Table(
     Column("desired_cause", Text),
     Column("record", Text),  # ref of the commit that it became
     Index(None, "optimization", "number"),
+    Index(None, "optimization", "state", "attempt"),  # all that counting by state reads
     Index(None, "state"),
     Index(None, "created_at"),
 )
@@ -197,6 +201,7 @@ attempts = Table(
     Column("exit", Json),
     Column("exit_at", Float),
     Column("message", Text),
+    Column("suspect", Boolean, nullable=False, server_default=false()),  # `service.quarantine`
     Index(None, "agent", "state"),
     Index(None, "claim_key"),
 )
@@ -239,6 +244,7 @@ channels = Table(
     Column("declared", Boolean, nullable=False),
     Column("spec", Json, nullable=False),
     Column("points", Integer, nullable=False),
+    Column("system", Boolean, nullable=False, server_default=false()),  # what the job uses, seen by its supervisor
     UniqueConstraint("job", "attempt", "name"),
     _of_attempt(),
 )
@@ -336,7 +342,21 @@ agents = Table(
     Column("registered_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),  # written now and then: what decides is kept in memory
     Column("usage", Json),
+    Column("offers", Json),  # what it has for jobs: data, GPUs, CPUs, memory, whose code it runs; as it registered
+    Column("slots_set", Integer),  # slots that somebody gave it since; None: those it registered with
+    Column("quarantine", Text),  # why it gets no jobs; None: it does
+    Column("trusted_at", Float),  # when it was last released from quarantine: what was before counts no more
     UniqueConstraint("name", "key"),
+)
+
+agent_usage = Table(
+    "agent_usage",
+    metadata,
+    Column("agent", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("step_s", Integer, primary_key=True),  # each row is the mean over so many seconds
+    Column("at", BigInteger, primary_key=True),  # when they began; a multiple of step_s
+    Column("n", Integer, nullable=False),  # of how many looks
+    Column("usage", Json, nullable=False),  # numbers by name
 )
 
 keys = Table(
@@ -351,6 +371,13 @@ keys = Table(
     Column("expires_at", Float),
     Column("last_used_at", Float),
     Column("revoked_at", Float),
+)
+
+environments = Table(  # what jobs ran in; an attempt's exit names one by its digest
+    "environments",
+    metadata,
+    Column("digest", Text, primary_key=True),  # sha256 of the content as JSON
+    Column("content", Json, nullable=False),
 )
 
 idempotency = Table(

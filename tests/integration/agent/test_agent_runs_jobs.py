@@ -390,3 +390,34 @@ def test_a_grant_whose_reply_was_lost_while_the_agent_stops_is_given_back(
     assert one.end() == 0
 
     assert coordinator.happened(key)[-1:] == ["released"] or key in coordinator.ended
+
+
+def test_a_paused_job_stays_so_while_its_agent_is_away_and_goes_on_afterwards(
+    coordinator: Coordinator, repository: Repository, agent: Start
+) -> None:
+    counts = "import time\nfor n in range(100000):\n    print(n, flush=True); time.sleep(0.01)\n"
+    commit = repository.commit({"train.py": counts})
+    key = coordinator.submit(commit=commit, commands=python("train.py"))
+    first = agent()
+    coordinator.wait(lambda: coordinator.stream(key, "log"), "the first lines")
+
+    with coordinator.lock:
+        coordinator.desired[key] = ("pause", None)  # type: ignore[assignment]
+        coordinator.ring()
+    coordinator.wait(lambda: "paused" in coordinator.happened(key), "the pause")
+    assert first.end() == 0
+    second = agent()
+    coordinator.wait(lambda: "going on with it" in second.said, "the adoption")
+    before = coordinator.wait(lambda: coordinator.stream(key, "log"), "the log")
+    with coordinator.lock:
+        del coordinator.desired[key]
+        coordinator.ring()
+    coordinator.wait(lambda: "continued" in coordinator.happened(key), "the end of the pause")
+    coordinator.wait(lambda: len(coordinator.stream(key, "log")) > len(before), "more lines")
+
+    with coordinator.lock:
+        coordinator.desired[key] = ("kill", "user")
+        coordinator.ring()
+    coordinator.wait(lambda: key in coordinator.ended, "the end")
+    assert coordinator.exits[key]["paused_s"] > 0
+    assert second.end() == 0

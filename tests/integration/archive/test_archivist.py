@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -166,13 +168,15 @@ def test_a_batch_that_was_cut_off_before_the_store_knew_is_the_same_the_second_t
     assert None not in recorded(store).values()
 
 
-def test_jobs_that_run_or_never_ran_have_no_record(store: Database, repositories: Repositories, code: str) -> None:
+def test_a_job_that_never_ran_is_recorded_and_one_that_runs_is_not(
+    store: Database, repositories: Repositories, code: str
+) -> None:
     store.write_sync(lambda tx: end_job(tx, "running", code, state="RUNNING"))
     store.write_sync(lambda tx: end_job(tx, "never", code, state="ABORTED", attempt=0))
 
     flush(store, repositories)
 
-    assert recorded(store) == {"running": None, "never": None}
+    assert recorded(store) == {"running": None, "never": "refs/bough/jobs/manual/0000-never"}
 
 
 def test_a_manual_job_is_recorded_beside_the_optimizations(
@@ -185,26 +189,24 @@ def test_a_manual_job_is_recorded_beside_the_optimizations(
     assert recorded(store) == {"job1": "refs/bough/jobs/manual/0000-job1"}
 
 
-def test_an_optimization_that_ended_is_recorded_and_again_after_it_was_extended(
+def test_each_change_of_an_optimization_is_a_commit_that_holds_only_what_is_new(
     store: Database, repositories: Repositories, code: str
 ) -> None:
-    store.write_sync(lambda tx: end_job(tx, "job1", code, 1))
-    ended = update(schema.optimizations).values(state="DONE", ended_at=END + 10)
-    store.write_sync(lambda tx: tx.execute(ended).rowcount)
+    store.write_sync(lambda tx: end_job(tx, "job1", code, 1, history_seq=0))
     archivist = flush(store, repositories)
-    store.write_sync(lambda tx: end_job(tx, "job2", code, 2))
-    store.write_sync(lambda tx: tx.execute(ended.values(ended_at=END + 20)).rowcount)
+    asyncio.run(archivist.flush())  # nothing has changed: nothing is written
+    store.write_sync(lambda tx: end_job(tx, "job2", code, 2, history_seq=1))
 
+    archivist.ring(["opt1"])
     asyncio.run(archivist.flush())
-    flush(store, repositories)
+    flush(store, repositories)  # another one that finds all of it there
 
     ref = "refs/bough/optimizations/opt1"
     assert len(git(repositories, "log", "--format=%H", ref).split()) == 2
-    trials = json.loads(git(repositories, "cat-file", "blob", f"{ref}:.bough/trials.json"))
-    assert [(trial["number"], trial["record"]) for trial in trials] == [
-        (1, "refs/bough/jobs/opt1/0001-job1"),
-        (2, "refs/bough/jobs/opt1/0002-job2"),
-    ]
+    lines = git(repositories, "cat-file", "blob", f"{ref}:.bough/trials/0000.jsonl").splitlines()
+    assert [(json.loads(line)["number"], json.loads(line)["id"]) for line in lines] == [(1, "job1"), (2, "job2")]
+    assert json.loads(git(repositories, "cat-file", "blob", f"{ref}:.bough/optimization.json"))["max_trials"] == 9
+    assert git(repositories, "fsck", "--strict", "--full") == ""
 
 
 def test_a_record_that_git_refuses_holds_up_no_other(
@@ -222,6 +224,47 @@ def test_a_record_that_git_refuses_holds_up_no_other(
         "better": "refs/bough/jobs/manual/0000-better",
     }
     assert "no record of job not a ref: git fast-import failed" in caplog.text
+
+
+def test_a_full_disk_in_the_middle_of_a_record_costs_nothing_but_time(
+    store: Database, repositories: Repositories, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git is real, and may write no file longer than 4 KiB for a while."""
+    store.write_sync(lambda tx: end_job(tx, "job1", code))
+    noise = update(schema.infos).values(value=os.urandom(30_000).hex())
+    store.write_sync(lambda tx: tx.execute(noise).rowcount)
+    cramped = tmp_path / "bin"
+    cramped.mkdir()
+    (cramped / "git").write_text(f'#!/bin/sh\nulimit -f 8\nexec {shutil.which("git")} "$@"\n')
+    (cramped / "git").chmod(0o755)
+    archivist = Archivist(store, repositories)
+
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(cramped), prepend=os.pathsep)
+        with pytest.raises(commits.GitFailed, match="git fast-import failed"):
+            asyncio.run(archivist.flush())
+    assert recorded(store) == {"job1": None}
+    repository = repositories.path("me/digits")
+    assert [*repository.glob("objects/pack/tmp_pack_*"), *repository.glob("fast_import_crash_*")] == []
+
+    asyncio.run(archivist.flush())
+
+    assert recorded(store) == {"job1": "refs/bough/jobs/manual/0000-job1"}
+    assert git(repositories, "fsck", "--strict", "--full") == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal: sha1 file '/x/objects/pack/tmp_pack_3XwebE' write error. Out of diskspace",
+        "fatal: unable to create '/x/refs/bough/jobs/a.lock': No space left on device",
+    ],
+    ids=["pack", "ref"],
+)
+def test_what_git_says_of_a_full_disk_is_no_refusal(said: str) -> None:
+    assert not commits.is_refusal(commits.GitFailed("git fast-import failed", returncode=128, stderr=said))
+    assert commits.is_refusal(commits.GitFailed("failed", returncode=128, stderr="fatal: Invalid ref name or SHA1"))
+    assert not commits.is_refusal(commits.GitFailed("killed", returncode=-9))
 
 
 def test_a_record_whose_code_is_missing_is_written_all_the_same(store: Database, repositories: Repositories) -> None:

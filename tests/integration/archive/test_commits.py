@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,16 +120,33 @@ def test_a_killed_import_leaves_no_ref_and_its_rubbish_is_swept_at_the_next_star
     assert git(repository, "fsck", "--strict", "--full") == ""
 
 
-def test_the_record_of_an_optimization_grows_when_it_was_extended(repository: Path) -> None:
+def test_a_chain_keeps_the_files_that_did_not_change(repository: Path) -> None:
     ref = "refs/bough/optimizations/opt"
-    first = RecordData(ref, None, END, "first\n", {"trials.json": b"[]"})
-    second = RecordData(ref, None, END + 60, "second\n", {"trials.json": b"[1]"})
+    first = RecordData(ref, None, END, "first\n", {"history/0000.jsonl": b"1\n", "a.json": b"1"}, keeps=True)
+    second = RecordData(ref, None, END + 60, "second\n", {"a.json": b"2"}, keeps=True)
 
-    for one in (first, first, second, second):
-        commits.replace_tip(repository, one)
+    for one in (first, second):
+        commits.write(repository, [one])
 
     assert git(repository, "log", "--format=%s", ref).split() == ["second", "first"]
-    assert json.loads(git(repository, "cat-file", "blob", f"{ref}:.bough/trials.json")) == [1]
+    assert git(repository, "ls-tree", "-r", "--name-only", ref).split() == [
+        ".bough/a.json",
+        ".bough/history/0000.jsonl",
+    ]
+    assert git(repository, "cat-file", "blob", f"{ref}:.bough/a.json") == "2"
+
+
+def test_the_record_of_a_job_that_ran_again_stands_on_the_code_and_keeps_the_earlier_one(
+    repository: Path, code: str
+) -> None:
+    commits.write(repository, [record(code)])
+    ref = job_ref("opt", 1, "job1")
+    before = git(repository, "rev-parse", ref).strip()
+
+    commits.write(repository, [replace(record(code, other=b"2"), ended_at=END + 60)])
+
+    assert git(repository, "log", "-1", "--format=%P", ref).split() == [code, before]
+    assert git(repository, "ls-tree", "-r", "--name-only", ref).split() == [".bough/other", "train.py"]
 
 
 def test_a_repository_appears_whole_and_for_its_owner_only(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import KPI, exit_of, happened, journal, started
 
-from bough_server.archive import assembly, records
+from bough_server.archive import assembly, gathering, parsing, records
+from bough_server.archive.reading import Record
+from bough_server.service import intake
 from bough_server.service.ingest import read_lines
 from bough_server.store import reads
 
@@ -95,8 +97,14 @@ async def shows_everything(stage: Stage, job_id: str) -> None:
     columns, rows = await coordinator.exports.points(shown["optimization"], all_attempts=True)
     msgspec.json.encode(list(rows))
     row = await coordinator.store.read(lambda tx: reads.job(tx, job_id))
-    record = await coordinator.store.read(lambda tx: assembly.job_record(tx, row))
-    assert row["ended_at"] is None or records.stream([record])
+    (ended,) = await coordinator.store.read(lambda tx: gathering.gather(tx, [row]))
+    record = await coordinator.store.read(lambda tx: assembly.job_record(ended))
+    if row["ended_at"] is not None:
+        assert records.stream([record])
+        known = Record(record.ref, "", [row["commit"]], int(row["ended_at"]), "", {}, dict(record.files))
+        again = parsing.job_rows(known)
+        intake.check_kpi(again)
+        assert {info["name"]: info["value"] for info in again.infos} == ended.attempts[-1].infos
 
 
 values = st.recursive(

@@ -185,7 +185,7 @@ def test_when_the_one_that_leads_stops_the_other_one_does(
     async def story(first: Coordinator, second: Coordinator, clock: MovedClock) -> None:
         assert (first.ground.peers.leads, second.ground.peers.leads) == (True, False)
         rung: list[bool] = []
-        second.ground.on_ended = lambda: rung.append(True)
+        second.ground.on_archivable = lambda changes: rung.append(True)
 
         await first.stop()
 

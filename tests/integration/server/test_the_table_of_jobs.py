@@ -202,17 +202,18 @@ def test_charts_get_all_trials_by_columns_and_thinned_curves(play: Play) -> None
         assert shown["values"] == {"lr": [0.0, 1.0, 2.0, 3.0]}
         assert shown["agent"] == ["anna"] * 4
         curves = await stage.coordinator.tables.curves(optimization, None, [], 100)
-        assert (curves["channel"], curves["channels"]) == ("accuracy", ["accuracy", "loss"])
+        assert curves["channel"] == "accuracy"
+        assert curves["channels"] == ["accuracy", "loss/training", "loss/validation"]
         assert [(one["number"], one["x"], one["y"]) for one in curves["curves"]] == [
             (1, [1.0], [0.5]),
             (2, [1.0], [0.9]),
             (3, [1.0], [0.1]),
         ]
-        some = await stage.coordinator.tables.curves(optimization, "loss", [3], 100)
-        assert [one["y"] for one in some["curves"]] == [[0.1]]
+        some = await stage.coordinator.tables.curves(optimization, "loss/validation", [3], 100)
+        assert [one["y"] for one in some["curves"]] == [[0.2]]
         with pytest.raises(NotFound, match="has a channel colour"):
             await stage.coordinator.tables.curves(optimization, "colour", [], 100)
         with pytest.raises(UsageError, match="too many"):
-            await stage.coordinator.tables.curves(optimization, "loss", list(range(501)), 100)
+            await stage.coordinator.tables.curves(optimization, None, list(range(501)), 100)
 
     play(story)

@@ -49,6 +49,7 @@ def test_a_clean_end_says_everything_and_nothing_more(spawner: Spawner, prepare:
         "started_at": ANY,
         "ended_at": ANY,
         "duration_s": ANY,
+        "paused_s": 0.0,
         "stopped_at": None,
         "ladder": [],
         "log": {"bytes": 8, "crc": ANY},

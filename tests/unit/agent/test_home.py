@@ -89,4 +89,6 @@ def test_no_job_is_taken_when_the_disk_is_nearly_full() -> None:
 
 def test_the_machine_is_described(tmp_path: Path) -> None:
     assert set(resources.system()) == {"cpus", "memory_bytes", "python", "platform"}
-    assert set(resources.usage(tmp_path).wire()) == {"cpu_percent", "memory_percent", "disk_free_bytes"}
+    seen = resources.usage(tmp_path).wire()
+    assert set(seen) == {"cpu_percent", "memory_percent", "disk_free_bytes", "disk_percent", "gpus"}
+    assert 0 <= seen["disk_percent"] <= 100

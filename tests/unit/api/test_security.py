@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,24 @@ def test_without_its_libraries_the_page_says_how_to_get_them(tmp_path: Path) -> 
 
     assert answer is not None
     assert b"installed without its page. Install it again without BOUGH_SKIP_WEB" in bytes(answer.body)
+
+
+def test_a_browser_that_unpacks_gets_the_page_packed_and_the_same(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "index.html").write_text("<p>hello</p>")
+    (tmp_path / "app" / "main.js").write_text("// a line\n" * 1000)
+
+    packed = Page(tmp_path).answer("app/main.js", None, accepts_gzip=True)
+    plain = Page(tmp_path).answer("app/main.js", None)
+    small = Page(tmp_path).answer("index.html", None, accepts_gzip=True)
+
+    assert packed is not None
+    assert plain is not None
+    assert small is not None
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(bytes(packed.body)) == bytes(plain.body)
+    assert len(packed.body) < len(plain.body) / 10
+    assert "Content-Encoding" not in small.headers
+    assert packed.headers["ETag"] == plain.headers["ETag"]
+    assert packed.headers["Vary"] == "Accept-Encoding"

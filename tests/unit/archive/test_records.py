@@ -59,7 +59,7 @@ def test_any_name_of_a_channel_is_one_file_of_its_own(names: set[str]) -> None:
 
 def test_json_of_a_record_holds_no_number_that_json_does_not_have() -> None:
     assert finite({"a": [math.nan, math.inf, (-math.inf, 1)]}) == {"a": ["nan", "inf", ["-inf", 1]]}
-    assert json_file({"b": math.nan, "a": 1}) == b'{\n  "a": 1,\n  "b": "nan"\n}\n'
+    assert json_file({"b": math.nan, "a": 1}) == b'{\n  "b": "nan",\n  "a": 1\n}\n'
 
 
 def test_a_channel_is_a_table_of_its_points() -> None:

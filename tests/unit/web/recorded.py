@@ -115,6 +115,7 @@ class World:
             "created_at": STARTED,
             "ended_at": None,
             "algorithm": "tpe",
+            "revision": 1,
             "max_trials": 30,
             "initial_random": 8,
             "max_parallel": 2,
@@ -179,6 +180,12 @@ class World:
             return self.optimization()
         if path == "/optimizations/p7tq2m4x/trials":
             return self._trials(fields)
+        if path == "/optimizations/p7tq2m4x/overview":
+            return self._overview()
+        if path == "/optimizations/p7tq2m4x/curves":
+            return self._curves(fields)
+        if path == "/optimizations/p7tq2m4x/importance":
+            return {"parts": [{"name": "optimizer.sgd.lr", "share": 0.7}, {"name": "batch_size", "share": 0.2}]}
         if path.startswith("/jobs/"):
             job_id, _, what = path[6:].partition("/")
             if what == "points" and job_id in self.points:
@@ -190,6 +197,23 @@ class World:
             "/health": {"ok": True},
             "/me": {"scope": "user"},
         }.get(path)
+
+    def _overview(self) -> Json:
+        same = "id number state end_reason kpi epochs epochs_total duration_s unreachable agent"
+        names = [*same.split(), "created_at", "started_at", "ended_at"]
+        paths = {path: None for job in self.jobs for path in job["values"]}
+        values = {path: [job["values"].get(path) for job in self.jobs] for path in paths}
+        return {**{name: [job[name] for job in self.jobs] for name in names}, "values": values}
+
+    def _curves(self, fields: dict[str, list[str]]) -> Json:
+        wanted = {int(number) for number in fields.get("trials", [""])[0].split(",") if number}
+        curves = [
+            {"number": job["number"], "id": job["id"], "x": list(range(1, len(ys) + 1)), "y": ys}
+            for job in self.jobs
+            if job["number"] in wanted
+            for ys in [self.points[job["id"]]]
+        ]
+        return {"channel": "accuracy", "channels": ["accuracy", "loss/training"], "curves": curves}
 
     def _trials(self, fields: dict[str, list[str]]) -> Json:
         def one(name: str, default: str) -> str:

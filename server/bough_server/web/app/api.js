@@ -53,6 +53,13 @@ export const get = async (path, fields = {}) => (await ask(path + query(fields))
 export const post = async (path, body = {}) =>
   (await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
 
+export const patch = async (path, body = {}) =>
+  (await ask(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
+
+export const del = async (path) => {
+  await ask(path, { method: "DELETE" });
+};
+
 /** The bytes of a job's log from `offset`, at most `limit`, and how many there are in all. */
 export async function log(job, offset, limit) {
   const reply = await ask(`/jobs/${job}/log` + query({ offset, limit }));

@@ -23,14 +23,16 @@ function palette() {
 }
 
 /**
- * @param {{draw: (colours: object) => object, label: string, height?: string, onPick?: (data: any) => void}} props
- *   draw makes the ECharts option; label is what a screen reader says; onPick gets a clicked datum.
+ * @param {{draw: (colours: object) => object, label: string, size?: string, onPick?: (data: any) => void,
+ *   onHover?: (data: any | null) => void, onBrush?: (chart: object) => void}} props
+ *   draw makes the ECharts option; label is what a screen reader says; onPick gets a clicked datum, onHover the one under
+ *   the pointer, onBrush the chart when an area of it was selected. What is zoomed or brushed stays when data come.
  */
-export function Chart({ draw, label, size = "", onPick }) {
+export function Chart({ draw, label, size = "", onPick, onHover, onBrush }) {
   const place = useRef(null);
   const chart = useRef(null);
-  const latest = useRef({ draw, onPick });
-  latest.current = { draw, onPick };
+  const latest = useRef({});
+  latest.current = { draw, onPick, onHover, onBrush };
 
   useEffect(() => {
     let gone = false;
@@ -40,6 +42,9 @@ export function Chart({ draw, label, size = "", onPick }) {
       if (gone) return;
       chart.current = init(place.current);
       chart.current.on("click", (event) => latest.current.onPick?.(event.data));
+      chart.current.on("mouseover", (event) => latest.current.onHover?.(event.data));
+      chart.current.on("mouseout", () => latest.current.onHover?.(null));
+      chart.current.on("axisareaselected", () => latest.current.onBrush?.(chart.current));
       observer.observe(place.current);
       paint();
     });
@@ -53,7 +58,7 @@ export function Chart({ draw, label, size = "", onPick }) {
   }, []);
 
   useEffect(() => {
-    chart.current?.setOption(draw(palette()), { notMerge: true, lazyUpdate: true });
+    chart.current?.setOption(draw(palette()), { replaceMerge: ["series"], lazyUpdate: true });
   }, [draw]);
 
   return html`<div class="chart ${size}" ref=${place} role="img" aria-label=${label}></div>`;

@@ -107,5 +107,51 @@ export function channelChart(channel) {
   });
 }
 
+/** The curves of one channel of several jobs over each other; `curves` are channels with `id` and `label`. */
+export function overlayChart(curves) {
+  return (colours) => ({
+    ...base(colours, { x: "x", y: "" }),
+    legend: { type: "scroll", icon: "roundRect", itemHeight: 3, top: 0, right: 8, left: 60, textStyle: { color: colours.text } },
+    series: curves.flatMap((curve, i) => curve.traces.map((trace, k) => ({
+      type: "line", name: curve.traces.length > 1 ? `${curve.label} ${trace}` : curve.label, showSymbol: curve.x.length < 60, symbolSize: 5, color: colours.series[i % 8],
+      lineStyle: { width: 1.5, type: ["solid", "dashed", "dotted"][k % 3] }, cursor: "pointer", emphasis: { focus: "series" },
+      data: curve.x.map((x, n) => ({ id: curve.id, value: [plain(x), plain(curve.y[k][n])] })),
+      tooltip: { formatter: ({ data, seriesName }) => `${seriesName}\n${number(data.value[0])}: ${number(data.value[1])}` },
+    }))),
+  });
+}
+
+const BINS = 16;
+
+/** How often values were drawn: numbers in bins (of their logarithm where asked), everything else by value. */
+export function histogram(values, log = false) {
+  const numbers = values.every((one) => typeof one === "number");
+  const distinct = [...new Set(values)];
+  const bars = numbers && distinct.length > BINS ? binned(values, log) : counted(values, numbers);
+  return (colours) => ({
+    animation: false, grid: { left: 2, right: 2, top: 2, bottom: 14 },
+    xAxis: { type: "category", data: bars.map(([name]) => name), axisTick: { show: false }, axisLine: { lineStyle: { color: colours.line } }, axisLabel: { color: colours.text, fontSize: 9, margin: 2, showMinLabel: true, showMaxLabel: true, hideOverlap: true } },
+    yAxis: { type: "value", show: false },
+    series: [{ type: "bar", barCategoryGap: "10%", itemStyle: { color: colours.accent }, data: bars.map(([, count]) => count), silent: true }],
+  });
+}
+
+function counted(values, numbers) {
+  const counts = new Map();
+  for (const one of values) counts.set(one, (counts.get(one) || 0) + 1);
+  const sorted = [...counts].sort(([a], [b]) => (numbers ? a - b : String(a) < String(b) ? -1 : 1));
+  return sorted.map(([one, count]) => [typeof one === "number" ? number(one, 3) : String(one), count]);
+}
+
+function binned(values, log) {
+  const on = log && values.every((one) => one > 0) ? Math.log : (one) => one;
+  const back = on === Math.log ? Math.exp : (one) => one;
+  const low = on(Math.min(...values));
+  const width = (on(Math.max(...values)) - low) / BINS || 1;
+  const counts = Array(BINS).fill(0);
+  for (const one of values) counts[Math.min(BINS - 1, Math.floor((on(one) - low) / width))] += 1;
+  return counts.map((count, i) => [number(back(low + (i + 0.5) * width), 3), count]);
+}
+
 /** A number that a chart can draw; "nan" and "inf" become a gap. */
 export const plain = (one) => (isFinite(one) ? one : null);

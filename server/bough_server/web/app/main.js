@@ -1,20 +1,38 @@
 /** The page: which view the address names, the frame around it, and whether it is up to date. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { read } from "./address.js";
 import { html } from "./html.js";
 import { Agents } from "./views/agents.js";
+import { Browser } from "./views/browser.js";
+import { Compare } from "./views/compare.js";
 import { Job } from "./views/job.js";
+import { Keys } from "./views/keys.js";
+import { Model } from "./views/model.js";
+import { Models } from "./views/models.js";
+import { NewOptimization } from "./views/new.js";
+import { NoSuchView } from "./views/nosuch.js";
 import { Optimization } from "./views/optimization.js";
 import { Optimizations } from "./views/optimizations.js";
 
-const VIEWS = { optimizations: [Optimizations, Optimization], jobs: [Optimizations, Job], agents: [Agents, Agents] };
+/** The views of a name: of many, and of one. */
+const VIEWS = {
+  optimizations: [Optimizations, Optimization],
+  models: [Models, Model],
+  jobs: [Browser, Job],
+  agents: [Agents, Agents],
+  keys: [Keys, Keys],
+  compare: [Compare, Compare],
+  new: [NewOptimization, NewOptimization],
+};
+const NAMED = [["models", "Models"], ["optimizations", "Optimizations"], ["jobs", "Jobs"], ["agents", "Agents"], ["keys", "Keys"]];
 
-/** `#/optimizations/p7tq?sort=kpi` → the view, its id and its fields: the whole state of a view is in its address. */
+/** The whole state of a view is in its address. */
 function route() {
-  const [path, fields] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, id] = path.split("/").map(decodeURIComponent);
-  const [many, one] = VIEWS[name] || VIEWS.optimizations;
-  return { name: VIEWS[name] ? name : "optimizations", view: id ? one : many, id, fields: Object.fromEntries(new URLSearchParams(fields)) };
+  const { name, id, fields } = read(location.hash);
+  if (name === "") return { name: "optimizations", view: Optimizations, id, fields };
+  const [many, one] = VIEWS[name] || [NoSuchView, NoSuchView];
+  return { name, view: id ? one : many, id, fields };
 }
 
 const SAID = { connecting: "connecting …", live: "live", behind: "behind: connecting again …", out: "logged out" };
@@ -33,10 +51,10 @@ function Page() {
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the content</a>
     <header>
       <a class="brand" href="#/optimizations"><img src="./app/icon.svg" alt="" width="22" height="22" />bough</a>
-      <nav aria-label="Views">${link("optimizations", "Optimizations")}${link("agents", "Agents")}</nav>
+      <nav aria-label="Views">${NAMED.map(([name, text]) => link(name, text))}</nav>
       <span class="link link-${state}" role="status">${SAID[state]}</span>
     </header>
-    <main id="content" tabindex="-1"><${at.view} key=${`${at.name}/${at.id}/${at.fields.offset}`} id=${at.id} fields=${at.fields} tell=${setState} /></main>`;
+    <main id="content" tabindex="-1"><${at.view} key=${`${at.name}/${at.id}/${at.fields.offset || ""}`} id=${at.id} fields=${at.fields} tell=${setState} /></main>`;
 }
 
 function skip(event) {

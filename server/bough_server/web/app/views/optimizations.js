@@ -60,7 +60,7 @@ bough optimize .  # starts; it appears here at once</code></pre>
   <//>`;
 }
 
-function Table({ rows }) {
+export function Table({ rows }) {
   return html`<div class="scroll"><table>
     <thead><tr><th>model</th><th>id</th><th>state</th><th>progress</th><th>trials</th><th class="n">best</th><th>KPI</th><th>algorithm</th><th>started</th></tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${row.id}>

@@ -9,7 +9,7 @@ const PAGE = 50;
 const FILTERS = ["", "RUNNING", "DONE", "FAILED", "ABORTED"];
 
 /** `version` rises when the page shall be asked for anew; `latest` holds the newest state of each trial by its id. */
-export function Trials({ optimization, fields, version, latest, kpiName }) {
+export function Trials({ optimization, fields, version, latest, kpiName, onHover }) {
   const sort = fields.sort || "number";
   const descending = fields.descending ? fields.descending === "true" : true;
   const offset = Number(fields.from || 0);
@@ -28,7 +28,7 @@ export function Trials({ optimization, fields, version, latest, kpiName }) {
 
   const paths = optimization.space || [];
   const at = (changes) => `#/optimizations/${optimization.id}${query({ sort, descending, state, from: 0, ...changes })}`;
-  const rows = found ? found.rows.map((row) => latest.get(row.id) || row) : [];
+  const rows = found ? found.rows.map((row) => ({ ...row, ...latest.get(row.id) })) : [];
   return html`<section>
     <div class="heading"><h2>Trials</h2><nav class="filters" aria-label="Which trials">${FILTERS.map((one) => html`<a key=${one} href=${at({ state: one })} aria-current=${one === state ? "true" : null}>${one ? one.toLowerCase() : "all"}</a>`)}</nav></div>
     <${Trouble} failure=${failure} />
@@ -40,7 +40,7 @@ export function Trials({ optimization, fields, version, latest, kpiName }) {
         ${[["duration", "time"], ["started", "started"]].map(([name, text]) => html`<${Sorted} key=${name} ...${{ name, text, sort, descending, at }} />`)}
         <th>agent</th>
       </tr></thead>
-      <tbody>${rows.map((job) => html`<${Row} key=${job.id} job=${job} paths=${paths} best=${optimization.best?.id === job.id} />`)}</tbody>
+      <tbody>${rows.map((job) => html`<${Row} key=${job.id} job=${job} paths=${paths} best=${optimization.best?.id === job.id} onHover=${onHover} />`)}</tbody>
     </table></div>
     ${found && found.rows.length === 0 ? html`<p class="quiet">No trial is ${state.toLowerCase()}.</p>` : null}
     ${found && found.total > PAGE ? html`<p class="pages">
@@ -57,8 +57,8 @@ function Sorted({ name, text, sort, descending, at }) {
     <a href=${at({ sort: name, descending: here ? !descending : true })}>${text}${arrow}</a></th>`;
 }
 
-function Row({ job, paths, best }) {
-  return html`<tr class=${best ? "is-best" : ""}>
+function Row({ job, paths, best, onHover }) {
+  return html`<tr class=${best ? "is-best" : ""} onMouseEnter=${() => onHover?.(job)} onMouseLeave=${() => onHover?.(null)} onFocusIn=${() => onHover?.(job)} onFocusOut=${() => onHover?.(null)}>
     <td class="n"><a href=${jobLink(job.id)} aria-label=${`trial ${job.number}`}>${job.number}</a></td>
     <td><${State} of=${job.state} why=${job.end_reason} flag=${jobFlag(job)} /></td>
     <td class="n ${best ? "best" : ""}">${number(job.kpi)}</td>

@@ -1,0 +1,73 @@
+"""`bough coordinator rebuild`: a coordinator made anew from clones that hold its records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bough.errors import UsageError
+from bough_cli import home, options, tables
+
+
+@click.command("rebuild")
+@click.option(
+    "--from",
+    "sources",
+    metavar="REPO",
+    multiple=True,
+    required=True,
+    help="A clone with refs/bough/*, or a URL; several allowed.",
+)
+@click.option(
+    "--home",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Of the new coordinator. Default: ~/.bough/coordinator.",
+)
+@options.as_json
+def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int:
+    """Make the coordinator's home anew from git: models, optimizations, jobs, points, logs, files.
+
+    A clone that has everything is made by `git clone --mirror` of what the coordinator hosts. Exit code 1 says that
+    some records could not be used; everything else is there.
+    """
+    try:
+        from bough_server import config
+        from bough_server.service.rebuild import LOST, rebuild
+    except ImportError as error:
+        raise UsageError(
+            f"the coordinator needs packages that are not installed here ({error.name} is missing).",
+            'Install them: pip install "bough[server]".',
+        ) from None
+    os.umask(0o077)
+    settings = config.Config(home=(folder or home.coordinator_home()).expanduser().absolute())
+    with _bar() as progress:
+        found = rebuild(settings, sources, progress)
+    if as_json:
+        names = ("models", "optimizations", "jobs", "problems")
+        tables.show_json({"home": str(settings.home), **{name: getattr(found, name) for name in names}})
+        return 1 if found.problems else 0
+    for problem in found.problems:
+        click.echo(f"warning: {problem}", err=True)
+    click.echo(
+        f"{settings.home} holds {len(found.models)} models, {found.optimizations} optimizations and {found.jobs} jobs."
+    )
+    click.echo(LOST)
+    return 1 if found.problems else 0
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show on stderr how far it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total or None)

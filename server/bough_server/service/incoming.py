@@ -1,0 +1,218 @@
+"""Records that others pushed, checked and made known: what lies below ``refs/bough/incoming/``.
+
+A record of a job is taken if it is whole, agrees with itself and with the code it grows from, is of the repository's
+model, and is not known yet; one that is known is only taken if it is the very same. A trial comes with its
+optimization: one that is known here already is told nothing by others. Whatever the verdict, the incoming ref goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bough import _git
+from bough_server.archive import objects
+from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.objects import Objects
+from bough_server.archive.parsing import BadRecord, JobRows, job_rows
+from bough_server.archive.reading import Reader, Record
+from bough_server.archive.records import INCOMING_REFS
+from bough_server.archive.repositories import CODE_REFS
+from bough_server.service import intake, states
+from bough_server.store import schema
+from bough_server.store.database import Database
+
+_LIVE = (states.RUNNING, states.STOPPING)
+
+
+@dataclass
+class Taken:
+    """What became of what was pushed.
+
+    Args:
+        accepted: Refs, named as they are here now.
+        known: Refs that were here before with the same content.
+        refused: (ref, why): the end of a sentence that begins with "it".
+        jobs: Ids of jobs that are new.
+        optimizations: Ids of optimizations that are new.
+    """
+
+    accepted: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    jobs: set[str] = field(default_factory=set)
+    optimizations: set[str] = field(default_factory=set)
+
+    def and_then(self, later: Taken, most: int) -> Taken:
+        """Return both together; of refs the last ``most``."""
+        return Taken(
+            (self.accepted + later.accepted)[-most:],
+            (self.known + later.known)[-most:],
+            (self.refused + later.refused)[-most:],
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        refused = [{"ref": ref, "detail": f"{ref} {why}"} for ref, why in self.refused]
+        return {"accepted": self.accepted, "known": self.known, "refused": refused}
+
+
+def take(store: Database, repository: Path, model: str) -> Taken:
+    """Check and take in everything that was pushed for a model.
+
+    Raises:
+        BoughError: git or the store cannot be read or written; what was pushed waits.
+    """
+    refs = objects.refs(repository, INCOMING_REFS)
+    taken = Taken()
+    if not refs:
+        return taken
+    own = objects.refs(repository, "refs/bough/")
+    with Objects(repository) as source:
+        batch = _Batch(store, repository, model, own, Reader(source), taken)
+        batch.check(refs)
+    # Ended in between by a crash, the next look finds the incoming refs again, and the same verdicts.
+    _name(repository, batch.good)
+    batch.add()
+    _update(repository, [f"delete {name} {oid}" for name, oid in refs.items()])
+    return taken
+
+
+class _Batch:
+    """What is taken in together: an optimization and its trials most of all."""
+
+    def __init__(
+        self, store: Database, repository: Path, model: str, own: Mapping[str, str], reader: Reader, taken: Taken
+    ) -> None:
+        self._store = store
+        self._repository = repository
+        self._model = model
+        self._own = own
+        self._reader = reader
+        self._taken = taken
+        self.good: dict[str, tuple[str, str | None]] = {}  # ref as it will be → its commit, and that of its code
+        self._refused: dict[str, str] = {}  # ids of jobs → why
+        self._models: list[ModelRows] = []
+        self._chains: dict[str, OptimizationRows] = {}
+        self._jobs: list[JobRows] = []
+
+    def check(self, refs: Mapping[str, str]) -> None:
+        """Sort what was pushed into what is taken, what is known, and what is refused."""
+        for kind, look in (("models", self._model_of), ("optimizations", self._chain), ("jobs", self._job)):
+            prefix = f"{INCOMING_REFS}{kind}/"
+            for record in self._reader.read({ref: oid for ref, oid in refs.items() if ref.startswith(prefix)}):
+                name = "refs/bough/" + record.ref.removeprefix(INCOMING_REFS)
+                try:
+                    look(record, name)
+                except BadRecord as error:
+                    self._taken.refused.append((name, str(error)))
+                    self._refused[name.rpartition("-")[2]] = f"its record {error}".rstrip(".")
+
+    def add(self) -> None:
+        """Put what is taken into the store, all or nothing."""
+        if self._models or self._chains or self._jobs:
+            self._store.write_sync(self._add)
+
+    def _add(self, tx: Connection) -> None:
+        for model in self._models:
+            intake.add_model(tx, model)
+        for chain in self._chains.values():
+            intake.add_optimization(tx, chain)
+        intake.add_jobs(tx, self._jobs)
+        for chain in self._chains.values():
+            intake.add_history(tx, chain, self._refused)
+        for model in self._models:
+            intake.add_marks(tx, model)
+
+    def _model_of(self, record: Record, name: str) -> None:
+        found = model_rows(record)
+        self._check_model(found.model["id"])
+        self._models.append(found)
+        self._taken.known.append(name)  # its revisions are merged into ours: the ref stays our own
+
+    def _chain(self, record: Record, name: str) -> None:
+        found = optimization_rows(record)
+        row = found.row
+        self._check_model(row["model"])
+        if self._is_known(schema.optimizations, row["id"]):
+            if not _is_part(self._repository, record.oid, self._own.get(name)):
+                raise BadRecord(f"is known here with another history than that of the commit {record.oid[:12]}.")
+            self._taken.known.append(name)
+            return
+        if row["state"] in _LIVE:
+            row["state"] = states.PAUSED
+            row["reason"] = "It came from another coordinator while it was running there; resume it to go on here."
+        self._chains[row["id"]] = found
+        self._accept(record, name)
+        self._taken.optimizations.add(row["id"])
+
+    def _job(self, record: Record, name: str) -> None:
+        found = job_rows(record)
+        job = found.job
+        self._check_model(job["model"])
+        if self._is_known(schema.jobs, job["id"]):
+            if not _is_part(self._repository, record.oid, self._own.get(name)):
+                raise BadRecord(f"is known here with another record than the commit {record.oid[:12]}.")
+            self._taken.known.append(name)
+            return
+        intake.check_code(record, found, self._reader)
+        intake.check_kpi(found)
+        if job["optimization"] is not None:
+            self._check_trial(job)
+        found.job["record"] = name
+        self._jobs.append(found)
+        self._accept(record, name)
+        self._taken.jobs.add(job["id"])
+
+    def _check_trial(self, job: Mapping[str, Any]) -> None:
+        chain = self._chains.get(job["optimization"])
+        if chain is None and self._is_known(schema.optimizations, job["optimization"]):
+            raise BadRecord(f"is of optimization {job['optimization']}, which is known here and has no such trial.")
+        if chain is None:
+            raise BadRecord(f"is of optimization {job['optimization']}, which is not here: push that as well.")
+        trial = chain.trials.get(job["number"])
+        if trial is None or trial["id"] != job["id"] or trial["values"] != (job["values"] or None):
+            raise BadRecord(f"is not the trial {job['number']} that its optimization knows.")
+
+    def _check_model(self, model: str) -> None:
+        if model != self._model:
+            raise BadRecord(f"is of the model {model[:130]}, and this is the repository of {self._model}.")
+
+    def _is_known(self, table: Any, its_id: str) -> bool:
+        found = select(table.c.id).where(table.c.id == its_id)
+        return self._store.read_sync(lambda tx: tx.execute(found).first() is not None)
+
+    def _accept(self, record: Record, name: str) -> None:
+        if self._own.get(name, record.oid) != record.oid:
+            raise BadRecord("exists here with another content.")
+        self.good[name] = (record.oid, record.parents[0] if record.parents and "/jobs/" in name else None)
+        self._taken.accepted.append(name)
+
+
+def _name(repository: Path, good: Mapping[str, tuple[str, str | None]]) -> None:
+    """Give what is taken its own name, and pin its code."""
+    codes = sorted({code for _, code in good.values() if code is not None})
+    lines = [f"update {name} {oid}" for name, (oid, _) in good.items()]
+    _update(repository, [*lines, *(f"update {CODE_REFS}{code} {code}" for code in codes)])
+
+
+def _update(repository: Path, lines: Iterable[str]) -> None:
+    told = "".join(f"{line}\n" for line in lines).encode()
+    _git.run(["update-ref", "--stdin"], git_dir=str(repository), input=told, timeout_s=300.0)
+
+
+def _is_part(repository: Path, older: str, newer: str | None) -> bool:
+    """Tell whether a commit is in the history of another one."""
+    if newer is None:
+        return False
+    try:
+        _git.run(["merge-base", "--is-ancestor", older, newer], git_dir=str(repository))
+    except _git.GitFailed as error:
+        if error.returncode != 1:
+            raise
+        return False
+    return True

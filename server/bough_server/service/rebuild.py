@@ -1,0 +1,196 @@
+"""A coordinator made anew from git: a fresh home whose store holds what the records and chains of some clones say.
+
+What is not in git cannot come back: keys and who was logged in, agents' own secrets, what a running trial had reported
+so far. Trials that ran when the clone was made are queued again with the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from bough import _git
+from bough.errors import UsageError
+from bough_server.archive import objects, upkeep
+from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.objects import Objects
+from bough_server.archive.parsing import BadRecord, JobRows, job_rows
+from bough_server.archive.reading import Reader, Record
+from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
+from bough_server.archive.repositories import Repositories, split_model
+from bough_server.config import Config
+from bough_server.service import intake
+from bough_server.store.database import Database
+
+BATCH = 500
+_FETCH_S = 3600.0
+_WANTED = ("code", "models", "optimizations", "jobs")  # below refs/bough/
+LOST = (
+    "Not in git, and so not here: keys, logins, kept views and agents' own secrets. Agents log in anew with a key from "
+    "`bough key create`, and trials that were running start again with the same values."
+)
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much (0: not known)
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild found.
+
+    Args:
+        models: Their names.
+        optimizations: How many.
+        jobs: How many were read from records.
+        problems: A sentence for everything that could not be used.
+    """
+
+    models: list[str] = field(default_factory=list)
+    optimizations: int = 0
+    jobs: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebuilt:
+    """Make a coordinator's home from clones that hold its records, and return what came of it.
+
+    Args:
+        config: Its home, which must not hold a coordinator yet.
+        sources: Folders of repositories, or URLs that git may fetch from.
+        progress: Is told how far it is.
+
+    Raises:
+        UsageError: There is a coordinator already, or a source is no repository with records.
+        BoughError: A source cannot be fetched, or the home cannot be written.
+    """
+    if config.database.exists():
+        raise UsageError(f"{config.home} holds a coordinator already.", "Name another --home, or move it away.")
+    found = Rebuilt()
+    repositories = Repositories(config.repositories)
+    for source in sources:
+        _fetch(source, repositories, found, progress)
+    store = Database.open(config.database)
+    try:
+        for model in found.models:
+            _Rebuild(store, repositories.path(model), model, found, progress).run()
+    except BaseException:
+        store.close()
+        for left in config.home.glob(f"{config.database.name}*"):  # half a store must not be taken for a whole one
+            left.unlink(missing_ok=True)
+        raise
+    store.close()
+    return found
+
+
+def _fetch(source: str, repositories: Repositories, found: Rebuilt, progress: Progress) -> None:
+    """Bring everything of one source into the repositories of its models."""
+    place = Path(source).expanduser()
+    url = str(place.resolve()) if place.is_dir() else _git.check_url(source, allow_file=True)
+    progress(f"fetching {source}", 0, 0)
+    there = _git.run(["ls-remote", "--", url, f"{MODEL_REFS}*"], timeout_s=_FETCH_S, allow_file=True).decode()
+    models = [line.split("\t")[1].removeprefix(MODEL_REFS) for line in there.splitlines()]
+    if not models:
+        raise UsageError(
+            f"{source} holds no records of bough.", f"Clone what a coordinator hosts: git clone --mirror …, {_ALL}."
+        )
+    for model in models:
+        split_model(model)
+        repository = repositories.ensure(model)
+        wanted = [f"refs/bough/{name}/*:refs/bough/{name}/*" for name in _WANTED]
+        try:
+            command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url, *wanted]
+            _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True)
+        except _git.GitFailed as error:
+            if "[rejected]" not in error.stderr:
+                raise
+            for line in error.stderr.splitlines():
+                if "[rejected]" in line:
+                    name = line.split("->")[-1].split()[0]
+                    found.problems.append(f"{name} of {source} is another record than that of a source before it.")
+        if model not in found.models:
+            found.models.append(model)
+
+
+_ALL = "or fetch refs/bough/*"
+
+
+class _Rebuild:
+    """Of one model: its revisions, optimizations, jobs, and histories, in this order."""
+
+    def __init__(self, store: Database, repository: Path, model: str, found: Rebuilt, progress: Progress) -> None:
+        self._store = store
+        self._repository = repository
+        self._model = model
+        self._found = found
+        self._progress = progress
+        self._refused: dict[str, str] = {}  # ids of jobs whose records are not used → why
+
+    def run(self) -> None:
+        upkeep.pack(self._repository)
+        with Objects(self._repository) as source:
+            reader = Reader(source)
+            models = self._read_model(reader)
+            chains = self._read_optimizations(reader)
+            self._read_jobs(reader, {chain.row["id"] for chain in chains})
+        for chain in chains:
+            add = partial(intake.add_history, found=chain, refused=self._refused)
+            self._found.problems += self._store.write_sync(add)
+        for model in models:
+            self._store.write_sync(partial(intake.add_marks, found=model))
+
+    def _read_model(self, reader: Reader) -> list[ModelRows]:
+        models = []
+        for record in reader.read(objects.refs(self._repository, MODEL_REFS + self._model)):
+            try:
+                model = model_rows(record)
+            except BadRecord as error:
+                self._complain(record, error)
+                continue
+            self._store.write_sync(partial(intake.add_model, found=model))
+            models.append(model)
+        return models
+
+    def _read_optimizations(self, reader: Reader) -> list[OptimizationRows]:
+        chains = []
+        for record in reader.read(objects.refs(self._repository, OPTIMIZATION_REFS)):
+            try:
+                chain = optimization_rows(record)
+            except BadRecord as error:
+                self._complain(record, error)
+                continue
+            if chain.row["model"] == self._model:
+                self._store.write_sync(partial(intake.add_optimization, found=chain))
+                chains.append(chain)
+        self._found.optimizations += len(chains)
+        return chains
+
+    def _read_jobs(self, reader: Reader, optimizations: set[str]) -> None:
+        refs = objects.refs(self._repository, JOB_REFS)
+        records, done = reader.read(refs), 0
+        while some := list(islice(records, BATCH)):
+            good = list(self._checked(some, reader, optimizations))
+            self._store.write_sync(partial(intake.add_jobs, some=good))
+            self._found.jobs += len(good)
+            done += len(some)
+            self._progress(f"reading records of {self._model}", done, len(refs))
+
+    def _checked(self, some: Iterable[Record], reader: Reader, optimizations: set[str]) -> Iterator[JobRows]:
+        for record in some:
+            try:
+                found = job_rows(record)
+                if found.job["model"] != self._model:
+                    continue
+                intake.check_code(record, found, reader)
+                intake.check_kpi(found)
+                if found.job["optimization"] is not None and found.job["optimization"] not in optimizations:
+                    raise BadRecord(f"is of optimization {found.job['optimization']}, which is not here.")
+            except BadRecord as error:
+                self._refused[record.ref.rpartition("-")[2]] = f"its record {record.ref} {error}".rstrip(".")
+                self._complain(record, error)
+                continue
+            yield found
+
+    def _complain(self, record: Record, error: BadRecord) -> None:
+        self._found.problems.append(f"{record.ref} {error} It is left out.")

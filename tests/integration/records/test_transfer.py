@@ -1,0 +1,201 @@
+"""Records brought between clones, git remotes and a coordinator: once, and never over one another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.api.running import Running, running
+from tests.integration.records.conftest import Clone, git
+
+from bough_cli.records import transfer
+from bough_cli.records.index import Index
+from bough_server.archive import commits
+from bough_server.archive.repositories import Repositories
+from bough_server.config import Config
+
+
+@pytest.fixture(scope="module")
+def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A coordinator that answers."""
+    with running(Config(tmp_path_factory.mktemp("home") / "coordinator", port=0)) as found:
+        yield found
+
+
+def jobs(place: Path) -> list[str]:
+    return git(place, "for-each-ref", "--format=%(refname)", "refs/bough/jobs/").splitlines()
+
+
+def told(said: str) -> dict[str, object]:
+    found = json.loads(said[: said.rindex("}") + 1])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_remote_is_pulled_once_and_then_there_is_nothing_to_bring(
+    clone: Clone, another: Callable[[str], Clone]
+) -> None:
+    other = another("other")
+    other.write([other.made(1), other.made(2)])
+    git(clone.place, "remote", "add", "origin", str(other.place))
+
+    assert "2 records brought here, 0 were there already" in clone.bough("pull")
+    assert "0 records brought here, 2 were there already" in clone.bough("pull", "origin")
+    assert "job00002" in clone.bough("job", "ls")
+    other.record(3)
+    assert told(clone.bough("pull", str(other.place), "--json")) == {"new": 1, "known": 2, "refused": []}
+    assert git(clone.place, "for-each-ref", "refs/heads", "refs/remotes", "refs/tags").count("\n") == 0
+    assert not (clone.git_dir / "FETCH_HEAD").exists()
+
+
+def test_a_push_to_a_plain_remote_brings_the_code_along(clone: Clone, tmp_path: Path) -> None:
+    clone.write([clone.made(1), clone.made(2)])
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    bare = tmp_path / "bare.git"
+
+    assert "2 records brought there, 0 were there already" in clone.bough("push", bare.as_uri())
+    assert "0 records brought there, 2 were there already" in clone.bough("push", bare.as_uri())
+    assert jobs(bare) == jobs(clone.place)
+    assert git(bare, "cat-file", "-t", clone.commit) == "commit"
+    assert git(bare, "for-each-ref", "refs/heads") == ""
+
+
+def test_only_one_optimization_is_brought_where_that_is_asked_for(
+    clone: Clone, another: Callable[[str], Clone]
+) -> None:
+    other = another("other")
+    other.write(
+        [other.made(1), other.made(1, id="x1", optimization="opt2"), other.made(1, id="x2", optimization="opt22")]
+    )
+
+    clone.bough("pull", str(other.place), "--optimization", "opt2")
+
+    assert jobs(clone.place) == ["refs/bough/jobs/opt2/0001-x1"]
+    assert "is no id" in clone.bough("pull", str(other.place), "--optimization", "a b*", code=2)
+    assert "ambiguous" in other.bough("push", str(clone.place), "--optimization", "opt", code=1)
+    other.bough("push", str(clone.place), "--optimization", "opt22")
+    assert jobs(clone.place) == ["refs/bough/jobs/opt2/0001-x1", "refs/bough/jobs/opt22/0001-x2"]
+
+
+def test_the_same_ref_of_two_coordinators_is_named_and_never_written_over(
+    clone: Clone, another: Callable[[str], Clone]
+) -> None:
+    other = another("other")
+    other.write([other.made(1, 0.9), other.made(2)])
+    ref = clone.record(1, 0.1)
+    mine = git(clone.place, "rev-parse", ref)
+
+    said = clone.bough("pull", str(other.place), code=1)
+
+    assert "1 record brought here, 0 were there already" in said
+    assert f"1 refs are on both sides with another content: {ref}. Nothing was written over." in said
+    assert git(clone.place, "rev-parse", ref) == mine
+    assert len(jobs(clone.place)) == 2
+    said = clone.bough("push", str(other.place), code=1)
+    assert "are on both sides with another content" in said
+    assert git(other.place, "rev-parse", ref) != mine
+
+
+def test_an_optimizations_chain_grows_and_never_goes_back(clone: Clone, another: Callable[[str], Clone]) -> None:
+    other = another("other")
+    other.record(1)
+    ref = "refs/bough/optimizations/opt1"
+    git(other.place, "update-ref", ref, other.commit)
+    clone.bough("pull", str(other.place))
+    git(other.place, "commit", "-q", "--allow-empty", "-m", "more")
+    git(other.place, "update-ref", ref, "HEAD")
+
+    clone.bough("pull", str(other.place))
+    assert git(clone.place, "rev-parse", ref) == git(other.place, "rev-parse", ref)
+    tree = git(other.place, "rev-parse", "HEAD^{tree}")
+    git(other.place, "update-ref", ref, git(other.place, "commit-tree", "-m", "another chain", tree))
+    said = clone.bough("pull", str(other.place), code=1)
+    assert f"1 refs are on both sides with another content: {ref}. Nothing was written over" in said
+    said = clone.bough("push", str(other.place), code=1)
+    assert f"another content: {ref}" in said
+
+
+def test_a_coordinator_is_pulled_from_with_its_key(clone: Clone, coordinator: Running) -> None:
+    repository = Repositories(coordinator.home / "git").ensure("me/small")
+    git(clone.place, "push", "-q", str(repository), f"{clone.commit}:refs/bough/code/{clone.commit}")
+    commits.write(repository, [clone.made(1), clone.made(2)])
+    environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+
+    assert "2 records brought here, 0 were there already" in clone.bough("pull", **environ)
+    assert "0 records brought here" in clone.bough("pull", coordinator.url, BOUGH_SECURE_KEY=coordinator.admin)
+    assert [row["number"] for row in Index(str(clone.git_dir)).rows()] == [2, 1]
+    said = clone.bough("pull", "--model", "you/other", code=1, **environ)
+    assert "may not fetch from you/other" in said
+    said = clone.bough("pull", "--optimization", "nope", code=1, **environ)
+    assert "there is no optimization nope" in said
+    said = clone.bough("pull", coordinator.url, code=1, BOUGH_SECURE_KEY="bough_wrong")
+    assert "the key is not complete" in said
+
+
+def test_what_is_no_other_side_says_so(clone: Clone, tmp_path: Path) -> None:
+    said = clone.bough("pull", code=1)
+    assert "no coordinator is known, and this clone has no remote origin. Name the other side" in said
+    assert "there is no remote and no folder nowhere" in clone.bough("pull", "nowhere", code=1)
+    assert "git URL ext::sh" in clone.bough("pull", "ext::sh -c touch", code=1)
+    assert "cannot be read" in clone.bough("pull", (tmp_path / "nothing.git").as_uri(), code=1)
+    assert "here is no clone. Go to one" in clone.bough("pull", "x", code=1, cwd=tmp_path)
+    git(clone.place, "config", "remote.-x.url", "ext::sh -c touch")
+    assert "there is no remote and no folder -x" in clone.bough("pull", "--", "-x", code=1)
+
+
+def test_a_remote_whose_url_would_run_a_program_is_not_followed(clone: Clone, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    git(clone.place, "remote", "add", "evil", f"ext::sh -c touch% {canary}")
+
+    said = clone.bough("pull", "evil", code=1)
+
+    assert "transport 'ext' not allowed" in said
+    assert not canary.exists()
+
+
+def test_progress_is_told_in_percent(clone: Clone, another: Callable[[str], Clone]) -> None:
+    other = another("other")
+    other.write([other.made(number) for number in range(1, 30)])
+    heard: list[tuple[str, int]] = []
+
+    transfer.pull(
+        str(clone.git_dir), transfer.Other(other.place.as_uri(), "other"), None, lambda *told: heard.append(told)
+    )
+
+    assert ("Counting objects", 100) in heard
+    assert all(0 <= percent <= 100 for _, percent in heard)
+
+
+def test_a_record_that_replaces_another_is_taken_because_it_stands_on_it(
+    clone: Clone, another: Callable[[str], Clone]
+) -> None:
+    other = another("other")
+    ref = other.record(1)
+    clone.bough("pull", str(other.place))
+    tree = git(other.place, "rev-parse", f"{ref}^{{tree}}")
+    again = git(other.place, "commit-tree", "-p", other.commit, "-p", ref, "-m", "again", tree)
+    git(other.place, "update-ref", ref, again)
+
+    assert "1 record brought here" in clone.bough("pull", str(other.place))
+    assert git(clone.place, "rev-parse", ref) == again
+    git(clone.place, "update-ref", ref, git(clone.place, "rev-parse", f"{ref}^2"))
+    assert "another content" in clone.bough("push", str(other.place), code=1)
+
+
+def test_a_push_to_a_coordinator_is_checked_and_becomes_known_there(clone: Clone, coordinator: Running) -> None:
+    lone: dict[str, Any] = {"optimization": None, "model": "me/pushed"}
+    good = {**lone, "kpi": None, "kpi_best": None}
+    clone.write([clone.made(1, id="aaaa0001", **good), clone.made(2, id="aaaa0002", **good)])
+    clone.write([clone.made(3, id="aaaa0003", kpi=17.0, **lone)])
+    environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+
+    said = clone.bough("push", code=1, **environ)
+
+    assert "refs/bough/jobs/manual/0000-aaaa0003 was not taken" in said
+    known = coordinator.call("GET", "/api/v1/jobs?manual=true").json()["rows"]
+    assert sorted(row["id"] for row in known if row["model"] == "me/pushed") == ["aaaa0001", "aaaa0002"]
+    git(clone.place, "update-ref", "-d", "refs/bough/jobs/manual/0000-aaaa0003")
+    assert "0 records brought there, 2 were there already" in clone.bough("push", **environ)
