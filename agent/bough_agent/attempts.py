@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bough import _layout
@@ -22,6 +22,7 @@ from bough_agent.limits import Confinement
 from bough_agent.messages import Claim, Json, Key, read_claim, write_claim
 from bough_agent.offers import Offers
 from bough_agent.shipping import read_json
+from bough_agent.sources import Sources, Unresolved
 from bough_agent.workspace import CheckoutFailed, FetchFailed, Workspace, inside
 
 _CLAIM = "claim.json"  # the agent's own: what was granted, for the agent that finds the folder again
@@ -40,6 +41,7 @@ class Kit:
     offers: Offers
     confinement: Confinement
     environments: Environments
+    sources: Sources
     interpreters: Interpreters = field(default_factory=Interpreters)
 
 
@@ -55,8 +57,21 @@ class PreparationFailed(BoughError):
         self.reason = reason
 
 
-def prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...] = ()) -> str | None:
-    """Make code and folder of an attempt ready to be supervised; return the path of the Python it will use.
+@dataclass(frozen=True)
+class Ready:
+    """An attempt that can be supervised.
+
+    Attributes:
+        python: The path of the Python that it will use; None without one.
+        commit: What was found where the claim named none; else None.
+    """
+
+    python: str | None
+    commit: str | None = None
+
+
+def prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...] = ()) -> Ready:
+    """Make code and folder of an attempt ready to be supervised.
 
     ``gpus`` are the indexes of those that are its own.
 
@@ -65,7 +80,7 @@ def prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...] = ()) -> st
     """
     try:
         return _prepare(kit, claim, slot, gpus)
-    except CheckoutFailed as error:
+    except (CheckoutFailed, Unresolved) as error:
         raise PreparationFailed("checkout", str(error)) from None
     except (FetchFailed, equipment.DataMissing) as error:
         raise PreparationFailed("infra", str(error)) from None
@@ -75,10 +90,14 @@ def prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...] = ()) -> st
         raise PreparationFailed("infra", f"the agent's folder cannot be written: {error}.") from None
 
 
-def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> str | None:
+def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> Ready:
     refusal = kit.offers.refusal(claim)
     if refusal is not None:
         raise PreparationFailed("infra", refusal)
+    found = None
+    if claim.fetch is not None:
+        found = kit.sources.resolve(claim.git, claim.fetch["url"], claim.fetch["ref"])
+        claim = replace(claim, commit=found, fetch=None)
     argvs = commands.commands(claim)
     tree = kit.workspace.tree(slot, claim.model, claim.git, claim.commit)
     cwd = inside(tree, claim.folder, claim.working_dir)
@@ -102,7 +121,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> str | 
     environment = kit.interpreters.describe(python, env, str(kit.sdk))
     if environment is not None:
         write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
-    return python
+    return Ready(python, found)
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:
@@ -150,6 +169,12 @@ def read_exit(folder: Path) -> Json | None:
     exit = read_json(folder, _layout.EXIT, limit=EXIT_BYTES)
     environment = None if exit is None else read_json(folder, _layout.ENVIRONMENT, limit=EXIT_BYTES)
     return exit if exit is None or environment is None else {**exit, "environment": environment}
+
+
+def is_of_another_boot(folder: Path, boot_id: str) -> bool:
+    """Tell whether the attempt was supervised before the machine was started again."""
+    told = read_json(folder, _layout.SUPERVISOR) or {}
+    return "boot_id" in told and told["boot_id"] != boot_id
 
 
 def is_supervised(folder: Path) -> bool:

@@ -48,6 +48,7 @@ class Held:
     paused: bool = False
     gpus: tuple[int, ...] = ()
     python: str | None = None
+    commit: str | None = None  # that this agent found for it
     outcome: str = ""
 
     @property
@@ -101,10 +102,14 @@ class Adopted:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Code and folder of the attempt are ready; ``python`` is what its commands will find under that name."""
+    """Code and folder of the attempt are ready; ``python`` is what its commands will find under that name.
+
+    ``commit`` is what the agent found where the claim named none.
+    """
 
     key: Key
     python: str | None
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -268,8 +273,8 @@ def step(mind: Mind, event: Event) -> tuple[Mind, Actions]:
             return mind, [Mirror(key, "kill", "user") for key, held in mind.held.items() if held.takes_slot]
         case _ if event.key not in mind.held:
             return mind, []  # given back meanwhile
-        case Prepared(key, python):
-            return _prepared(mind, key, python)
+        case Prepared(key, python, commit):
+            return _prepared(mind, key, python, commit)
         case PrepareFailed():
             return _prepare_failed(mind, event)
         case Started(key, at):
@@ -349,11 +354,11 @@ def _adopted(mind: Mind, event: Adopted) -> tuple[Mind, Actions]:
     return mind, [Say(f"{event.claim.title} was left by this agent's last run; going on with it")]
 
 
-def _prepared(mind: Mind, key: Key, python: str | None) -> tuple[Mind, Actions]:
+def _prepared(mind: Mind, key: Key, python: str | None, commit: str | None) -> tuple[Mind, Actions]:
     held = mind.held[key]
     if held.fenced:
         return _drop(mind, key), [Forget(key, keep=False)]
-    mind = replace(_change(mind, key, phase=Phase.LAUNCHING, python=python), infra_failures=0)
+    mind = replace(_change(mind, key, phase=Phase.LAUNCHING, python=python, commit=commit), infra_failures=0)
     wish: Actions = [] if held.desired == RUN else [Mirror(key, *held.desired)]
     return mind, [*wish, Launch(key)]
 
@@ -364,7 +369,8 @@ def _started(mind: Mind, key: Key, at: float) -> tuple[Mind, Actions]:
         return mind, []
     mind = _change(mind, key, phase=Phase.RUNNING)
     if not held.fenced:
-        mind = _report(mind, key, event="running", at=at, python=held.python)
+        found = {} if held.commit is None else {"commit": held.commit}
+        mind = _report(mind, key, event="running", at=at, python=held.python, **found)
     return mind, [Say(f"{held.claim.title} started")]
 
 

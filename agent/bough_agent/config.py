@@ -23,7 +23,8 @@ class AgentConfig:
         max_jobs: End after so many jobs; None: never.
         exit_when_idle: End when there was nothing to do for ``idle_s`` seconds.
         labels: What jobs may ask for.
-        allow_file: Whether models may be fetched from ``file://``.
+        allow_file: Whether the coordinator's repositories may be fetched from ``file://``.
+        allow_file_repos: Folders of this machine that the ``file://`` URLs of models may lie in.
         gpus: Which GPUs jobs may use: ``all``, ``none``, how many, or which (``0,1``).
         cpus: How many CPUs jobs may ask for in all; None: all.
         memory_bytes: How much memory; None: all.
@@ -42,6 +43,7 @@ class AgentConfig:
     idle_s: float = 10.0
     labels: tuple[str, ...] = field(default=())
     allow_file: bool = False
+    allow_file_repos: tuple[Path, ...] = ()
     gpus: str = "all"
     cpus: float | None = None
     memory_bytes: int | None = None

@@ -28,6 +28,7 @@ from bough_agent.gpus import Watch
 from bough_agent.listeners import Answer, Ear, Heard, Rang
 from bough_agent.messages import Claim, Json, Key, read_exit
 from bough_agent.shipping import Shipment
+from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
@@ -99,12 +100,14 @@ class _Daemon:
             offered,
             confinement,
             Environments(place.root / "environments"),
+            Sources(place.root / "sources", config.url, key, config.allow_file_repos, config.allow_file),
         )
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None
         self._books = Books(mind, say, self._step, self._give_up, offered, self._watch)
-        boot_id = home.boot_id()
-        self._talk = Conversation(config, key, (place.epoch(boot_id), boot_id), self._books, self._queue)
+        self._boot_id = home.boot_id()
+        identity = place.epoch(self._boot_id), self._boot_id
+        self._talk = Conversation(config, key, identity, self._books, self._queue)
         self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._looked_at = float("-inf")
@@ -234,7 +237,8 @@ class _Daemon:
         """Runs in a thread of its own."""
         key = action.claim.key
         try:
-            self._queue.put(brain.Prepared(key, attempts.prepare(self._kit, action.claim, action.slot, action.gpus)))
+            ready = attempts.prepare(self._kit, action.claim, action.slot, action.gpus)
+            self._queue.put(brain.Prepared(key, ready.python, ready.commit))
         except attempts.PreparationFailed as error:
             self._queue.put(brain.PrepareFailed(key, error.reason, str(error), time.monotonic()))
         except Exception as error:  # a fault of ours must not leave the attempt hanging
@@ -297,7 +301,9 @@ class _Daemon:
         exit = attempts.read_exit(self._home.attempt(*key))
         self._orphans.pop(key, None)
         if exit is None:
-            _aside(self._clear, key, held.claim.marker, "its supervisor died.")
+            has_rebooted = attempts.is_of_another_boot(self._home.attempt(*key), self._boot_id)
+            why = "its machine was restarted." if has_rebooted else "its supervisor died."
+            _aside(self._clear, key, held.claim.marker, why)
             return
         try:
             self._books.exits[key] = self._books.shipments[key].close(read_exit(exit))

@@ -32,6 +32,7 @@ class Claim:
     ``values`` is flat and holds active hyperparameters only. ``folder`` and ``working_dir`` are relative to the
     repository and to the folder; times are seconds, None where there is no limit. ``needs`` are resources, data, setup
     and on_end as `bough.definition` reads them; ``source`` is where the code came from, where that is known.
+    ``commit`` is "" where this agent has to find it: ``fetch`` says at which URL, and by which branch or tag.
     """
 
     job_id: str
@@ -54,6 +55,7 @@ class Claim:
     kpi: Mapping[str, Any]
     needs: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    fetch: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> Key:
@@ -145,7 +147,9 @@ def read_claim(row: Json) -> Claim:
     _check(int(row["attempt"]) >= 1, "attempt is below 1")
     _check(_MARKER.fullmatch(str(row["marker"])), "marker is not 32 hexadecimal digits")
     _check(_NAME.fullmatch(owner) and _NAME.fullmatch(name), "model is not owner/name")
-    _check(_git.is_sha(str(row["commit"])), "commit is no full id")
+    commit, fetch = row["commit"], row.get("fetch")
+    _check(commit is not None or fetch is not None, "there is neither a commit nor a source")
+    _check(commit is None or _git.is_sha(str(commit)), "commit is no full id")
     _check(re.fullmatch(r"/git/[A-Za-z0-9._/-]+", str(row["git"])), "git is no path below /git/")
     commands = tuple((str(c["name"]), tuple(str(a) for a in c["argv"])) for c in row["commands"])
     _check(commands and all(argv for _, argv in commands), "there is no command")
@@ -156,7 +160,7 @@ def read_claim(row: Json) -> Claim:
         model=str(row["model"]),
         optimization=_text(row.get("optimization")),
         number=None if row.get("number") is None else int(row["number"]),
-        commit=str(row["commit"]),
+        commit=commit or "",
         git=str(row["git"]),
         folder=_inside(str(row.get("folder") or "."), "folder"),
         commands=commands,
@@ -170,6 +174,7 @@ def read_claim(row: Json) -> Claim:
         kpi=dict(row.get("kpi") or {"channel": None, "direction": None}),
         needs=_needs(row.get("needs")),
         source=_text(row.get("source")),
+        fetch=None if commit or fetch is None else {"url": str(fetch["url"]), "ref": _text(fetch.get("ref"))},
     )
 
 

@@ -26,7 +26,8 @@ def sections(space: Any) -> dict[str, Any]:
         UsageError: It is empty, or no mapping.
         DefinitionError: An expression is wrong.
     """
-    if not isinstance(space, Mapping) or not space:
+    given: object = space
+    if not isinstance(given, Mapping) or not space:
         raise UsageError("the space is empty, or no dict.", 'Give one such as {"lr": "loguniform(1e-4, 1)"}.')
     if set(SECTIONS) <= set(space):
         more = [str(name) for name in space if name not in SECTIONS]

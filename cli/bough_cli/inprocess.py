@@ -148,9 +148,16 @@ class InProcessAgent:
 
     def end(self, attempt: Attempt, error: str | None, wants: bool = True) -> None:
         """Deliver a trial whose function has returned or, with ``error``, raised; claim the next one with it."""
+        if error is not None:
+            attempt.job._end("fail", error.splitlines()[-1])
         exit = attempt.shipment.close(attempt.ended(error))
         events = [{"event": "running", "at": exit["started_at"]}, {"event": "exited", "exit": exit}]
         self._deliver(attempt, events, wants)
+
+    def ship(self, attempt: Attempt) -> None:
+        """Send what the trial has reported so far; `Attempt.stop_cause` is set if it is to end."""
+        with self._lock:
+            self._patiently(attempt, [{"event": "running", "at": time.time()}], None)
 
     def release(self, attempt: Attempt, message: str) -> None:
         """Give a trial back unburnt."""

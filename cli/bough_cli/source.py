@@ -36,7 +36,7 @@ class Source:
 
     Attributes:
         definition: bough.yml as the commit has it.
-        commit: Its full id.
+        commit: Its full id; "" where an agent has to find it: the newest of ``origin``'s branch at its URL.
         folder: Of the model, relative to the repository's root; "" is the root.
         git_dir: A repository on this machine that holds the commit.
         objects: Object folders of further ones, which hold what of it came from submodules.
@@ -90,11 +90,17 @@ def from_directory(directory: Path, ref: str | None = None, dirty: bool = False,
     directory = _existing(directory)
     if _is_bare(directory):
         return from_url(directory.as_uri(), ref, "")
+    elsewhere = _elsewhere(directory, ref, dirty)
+    if elsewhere is not None:
+        return elsewhere
     if ref is not None and dirty:
         raise UsageError("--ref and --dirty exclude each other: one names a commit, the other the working tree.", "")
     with _repository(directory) as repository:
         top = Path(str(repository.working_tree_dir)).resolve()
         folder = _relative(directory, top)
+        following = _following(repository, directory, folder, ref, dirty)
+        if following is not None:
+            return following
         origin: dict[str, Any] = {"url": _origin_url(repository, top), "branch": _branch(repository, ref)}
         origin["dirty"] = False
         if ref is not None:
@@ -128,7 +134,13 @@ def from_url(url: str, ref: str | None, folder: str) -> Source:
         )
     except _git.GitFailed as error:
         raise _fetch_failed(url, ref, error) from None
-    commit = _git.resolve(str(cache), kept)
+    try:
+        commit = _git.resolve(str(cache), kept)
+    except NotFound:  # git leaves out what would make the cache shallow too
+        raise UsageError(
+            f"{_git.clean(url)} is a shallow clone, and the coordinator keeps whole histories.",
+            "Complete it there: git fetch --unshallow.",
+        ) from None
     _git_links.check(str(cache), commit, _git.clean(url))
     origin = {"url": url, "branch": ref, "dirty": False}
     return Source(_definition_at(cache, commit, folder, None), commit, folder, cache, origin)
@@ -144,6 +156,8 @@ def push(source: Source, client: Client) -> None:
     """
     from bough import _git, _trust
 
+    if not source.commit:
+        return  # an agent brings it
     if (source.git_dir / "shallow").exists():
         raise UsageError(
             "this clone is shallow, and the coordinator keeps whole histories.", "Run: git fetch --unshallow."
@@ -167,6 +181,67 @@ def named(files: Sequence[str], shown: int = 3) -> str:
     """Return ``2 files (a, b)`` or ``7 files (a, b, c, …)``."""
     count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
     return f"{count} ({', '.join([*files[:shown], *(['…'] if len(files) > shown else [])])})"
+
+
+def _elsewhere(directory: Path, ref: str | None, dirty: bool) -> Source | None:
+    """Return the source where bough.yml itself names the URL of the code: an agent resolves it. Else None."""
+    from bough import _git
+
+    found = _loaded(directory, ref)
+    section = {} if found is None else _git_section(found)
+    if found is None or not section.get("url"):
+        return None
+    if dirty:
+        raise UsageError(f"--dirty sends a working tree, and bough.yml takes the code from {section['url']}.", "")
+    url = _git.check_url(section["url"], allow_file=True)
+    origin = {"url": url, "branch": ref or section.get("branch"), "dirty": False}
+    _check_ref(str(origin["branch"] or "HEAD"), url)
+    return Source(found, "", str(section.get("folder") or "").strip("/"), directory, origin)
+
+
+def _following(repository: git.Repo, directory: Path, folder: str, ref: str | None, dirty: bool) -> Source | None:
+    """Return the source where each job takes the newest commit of this repository's branch. Else None.
+
+    Agents fetch it from where the repository comes from, or from here where it has no origin.
+    """
+    found = _loaded(directory, ref)
+    if found is None or not _follows(found) or not repository.head.is_valid():
+        return None
+    if dirty:
+        raise UsageError("--dirty and follow_branch exclude each other: each job takes what is committed then.", "")
+    branch = _branch(repository, ref)
+    if branch is None:
+        raise UsageError(
+            f"follow_branch needs a branch, and {directory} has none checked out.", "Check one out, or name it: --ref."
+        )
+    commit = _resolve(repository, ref or "HEAD")
+    top = Path(str(repository.working_tree_dir)).resolve()
+    origin = {"url": _origin_url(repository, top), "branch": _check_ref(branch, str(top)), "dirty": False}
+    git_dir = Path(repository.common_dir).resolve()
+    return Source(_definition_at(git_dir, commit, folder, directory), "", folder, git_dir, origin)
+
+
+def _loaded(directory: Path, ref: str | None) -> Definition | None:
+    """Return the definition as it lies there, None without one; where a ref is meant, a broken one does not matter."""
+    from bough import definition
+
+    if not (directory / FILE).is_file():
+        return None
+    try:
+        return definition.load(str(directory / FILE))
+    except DefinitionError:
+        if ref is None:
+            raise
+        return None
+
+
+def _follows(found: Definition) -> bool:
+    return found.settings.follow_branch or _git_section(found).get("follow_branch") is True
+
+
+def _git_section(found: Definition) -> dict[str, Any]:
+    section = found.raw.get("git") or {}
+    return {"url": section} if isinstance(section, str) else dict(section)
 
 
 def _existing(directory: Path) -> Path:

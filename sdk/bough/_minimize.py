@@ -50,8 +50,8 @@ def minimize(
         show: Print a line for each trial that is better, and how it ended.
 
     Returns:
-        The result: ``best`` (values), ``loss``, ``trials`` (dicts with number, values, loss and state),
-        ``optimization`` (its id), ``page`` (a link, where it can be seen).
+        The result: ``best`` (values), ``loss``, ``trials`` (dicts with number, values, loss, state, message),
+        ``optimization`` (its id), ``page`` (where it can be seen).
 
     Raises:
         UsageError: The space or an argument is wrong, or a part of bough is missing.

@@ -16,6 +16,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="it comes with bough[d
 MANY = int(os.environ.get("BOUGH_MALFORMED", "1000"))
 SEED = os.environ.get("BOUGH_SEED")  # with one, other requests than in CI
 PATIENCE_S = 0.5
+AT_ONCE = 10
 COMMIT = "3f9a12c0" * 5
 DEFINITION = {
     "model": "me/digits",
@@ -121,7 +123,7 @@ def test_requests_made_from_the_description_are_answered_or_refused(door: Door, 
         if MANY < 10_000 and n % 2 == (mode == "NEGATIVE"):  # making a generator takes longer than using it
             continue
 
-        @examples(each)
+        @examples(each)  # type: ignore[untyped-decorator]
         @given(
             case=operation.as_strategy(generation_mode=schemathesis.GenerationMode[mode]),
             scope=st.sampled_from(["admin", "admin", "user", "agent", "none"]),
@@ -198,6 +200,9 @@ CHANGE = st.tuples(
 )
 
 
+CHANGES = st.lists(CHANGE, min_size=1, max_size=4)
+
+
 def changed(data: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
     for how, where, piece in changes:
         at = where % (len(data) + 1)
@@ -240,25 +245,28 @@ def test_requests_with_changed_bytes_are_refused_or_mean_something_else(door: Do
         assert answer[0] < 500
     door.last = ""
 
-    @examples(MANY * 8 // 10)
-    @given(which=st.integers(0, len(real) - 1), changes=st.lists(CHANGE, min_size=1, max_size=4))
-    def one(which: int, changes: list[tuple[str, int, bytes]]) -> None:
-        data = changed(real[which], changes)
-        answer = exchange(door.api, data)
-        if answer is None:
+    @examples(MANY * 8 // 10 // AT_ONCE)  # type: ignore[untyped-decorator]
+    @given(st.lists(st.tuples(st.integers(0, len(real) - 1), CHANGES), min_size=AT_ONCE, max_size=AT_ONCE))
+    def some(chosen: list[tuple[int, list[tuple[str, int, bytes]]]]) -> None:
+        sent = [changed(real[which], changes) for which, changes in chosen]
+        answers = list(threads.map(lambda data: exchange(door.api, data), sent))
+        for data, answer in zip(sent, answers, strict=True):
+            if answer is not None:
+                status, kind, text = answer
+                plain = kind if text.startswith("{") and text.endswith("}") else ""
+                check(status, plain, text, data.split(b"\r\n")[0].decode("latin-1").partition(" ")[2])
+        if None in answers:
             door.last = ""
-            return
-        status, kind, text = answer
-        plain = kind if text.startswith("{") and text.endswith("}") else ""
-        check(status, plain, text, data.split(b"\r\n")[0].decode("latin-1").partition(" ")[2])
-        door.look(status, repr(data))
+        else:
+            door.look(min(answer[0] for answer in answers if answer), repr(sent))
 
-    one()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        some()
 
 
 def test_so_many_were_sent(door: Door) -> None:
     print({status: SENT[status] for status in sorted(SENT)})
-    assert sum(SENT.values()) >= MANY * 0.7  # some cannot be sent at all
+    assert sum(SENT.values()) >= MANY * 0.5  # some get no answer, since the coordinator waits for the rest
     assert door.api.call("GET", "/api/v1/me").status_code == 200
 
 

@@ -58,6 +58,14 @@ def command() -> None:
 @click.option(
     "--allow", multiple=True, metavar="GLOB", help="Run only these models (me/*) or sources (https://host/*)."
 )
+@click.option(
+    "--allow-file-repo",
+    "allow_file_repos",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Fetch models from file:// URLs below this folder; may be repeated.",
+)
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
     """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
@@ -87,6 +95,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         memory_bytes=chosen["memory"],
         data=chosen["data"],
         allow=chosen["allow"],
+        allow_file_repos=chosen["allow_file_repos"],
     )
     _write_pid(folder)
     return run(config, say)
@@ -278,7 +287,7 @@ def _called(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def stop(name: str | None, folder: Path | None, is_draining: bool, is_killing: bool) -> None:
     """Stop the agents of this machine, or the one named. Running jobs go on, and the next start takes them over."""
     if is_draining and is_killing:
-        raise UsageError("--drain and --kill are both wanted.", "Choose one: wait for the jobs, or stop them.")
+        raise click.UsageError("--drain and --kill are both wanted. Wait for the jobs, or stop them.")
     folders = [_folder(name or home.machine_name(), folder)] if name or folder else home.running_agents()
     if not folders or not any(home.is_held(each) for each in folders):
         raise NotFound(f"no agent{' ' + name if name else ''} runs here.", "See: bough agent status.")

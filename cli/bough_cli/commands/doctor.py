@@ -132,6 +132,10 @@ def _inside(client: Client) -> Iterator[Finding]:
         else:
             said = f"none is online. Start one: bough agent server --coordinator {client.url} --secure-key KEY"
             yield Finding("agents", "problem", said)
+        for agent in agents:
+            if agent.get("quarantine"):
+                said = f"{agent['name']} is in quarantine: {agent['quarantine']}. Release it: bough agent release NAME"
+                yield Finding("agents", "warning", said.replace("NAME", str(agent["name"])))
         for reason in client.get("/why").get("reasons", []):
             yield Finding("waiting", "warning", str(reason))
     except BoughError as error:

@@ -106,10 +106,17 @@ def body(found: Source) -> dict[str, Any]:
     """Return what tells the coordinator what to run."""
     return {
         "definition": found.definition.raw,
-        "commit": found.commit,
+        "commit": found.commit or None,
         "folder": found.folder,
         "source": found.origin,
     }
+
+
+def _code(found: Source) -> str:
+    """Return in a few words which code runs."""
+    if found.commit:
+        return f"commit {found.commit[:12]}"
+    return f"{found.origin['branch'] or 'the code'} of {found.origin['url']}"
 
 
 def _slots(found: Source) -> int:
@@ -123,7 +130,7 @@ def _follow(client: Client, optimization: Row, local: Local | None, found: Sourc
         _say_started(optimization, found, link, as_json)
         return 0
     screen: following.Screen = following.Silent() if as_json else following.screen_for(link)
-    screen.say(f"optimization {optimization['id']} of {optimization['model']}, commit {found.commit[:12]}")
+    screen.say(f"optimization {optimization['id']} of {optimization['model']}, {_code(found)}")
     try:
         try:
             over = following.follow(client, str(optimization["id"]), screen, local.check if local else _nothing)
@@ -149,7 +156,7 @@ def _say_started(optimization: Row, found: Source, link: str, as_json: bool) -> 
     if as_json:
         tables.show_json({**optimization, "page": link})
         return
-    click.echo(f"optimization {optimization['id']} of {optimization['model']}, commit {found.commit[:12]}, has started")
+    click.echo(f"optimization {optimization['id']} of {optimization['model']}, {_code(found)}, has started")
     click.echo(f"page: {link}")
     click.echo(f"follow it: bough optimization watch {optimization['id']}")
 

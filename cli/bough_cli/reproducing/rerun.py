@@ -23,6 +23,7 @@ from bough_agent.home import Home
 from bough_agent.limits import Confinement
 from bough_agent.messages import Claim
 from bough_agent.offers import Offers
+from bough_agent.sources import Sources
 from bough_agent.spawner_client import Spawner
 from bough_agent.workspace import Workspace
 from bough_cli import wording
@@ -70,7 +71,8 @@ def run(git_dir: str, claim: Claim, place: Path, path: str | None = None, show: 
     offered = Offers(float(os.cpu_count() or 1), 0, (), {}, (), confinement.description)
     environments = Environments(place / "environments")
     sdk, shims = injection.inject(place), commands.make_shims(place)
-    kit = attempts.Kit(home, workspace, sdk, shims, environ, offered, confinement, environments)
+    sources = Sources(place / "sources", url, None)
+    kit = attempts.Kit(home, workspace, sdk, shims, environ, offered, confinement, environments, sources)
     with contextlib.closing(home), Spawner.start() as spawner:
         _prepare(kit, replace(claim, git=""))  # the workspace asks the clone itself
         folder = home.attempt(*claim.key)

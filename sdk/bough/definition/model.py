@@ -320,4 +320,11 @@ def _check_rest(raw: Dict[str, Any], place: Place) -> None:
     if git is not None and not isinstance(git, str):
         section = as_mapping(git, place.down("git"), "git")
         check_keys(section, ("url", "branch", "folder", "follow_branch"), place.down("git"), "git")
+        for name in ("url", "branch", "folder"):
+            if not isinstance(section.get(name, ""), str):
+                raise place.down("git").error("git: " + name + " is " + shown(section[name]) + ".", "Write text.")
+        if not isinstance(section.get("follow_branch", False), bool):
+            raise place.down("git").error(
+                "git: follow_branch is " + shown(section["follow_branch"]) + ".", "Write true or false."
+            )
     read_names(raw.get("output"), place.down("output"), "output")

@@ -12,7 +12,7 @@ from bough.errors import UsageError
 from bough_server.desks.ground import Ground, mapping
 from bough_server.desks.jobs import Jobs
 from bough_server.optimizers.extras import check_installed
-from bough_server.service import definitions, given, idempotency, jobs, optimizations, pausing, views
+from bough_server.service import definitions, given, idempotency, jobs, observations, optimizations, pausing, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
@@ -40,6 +40,7 @@ class Optimizations:
         def make(tx: Connection) -> str:
             known = optimizations.create(tx, found, body, now, key.id, self._ground.new_id, seed)
             given.warm_start(tx, known, body.get("warm_start"), now)
+            observations.at_start(tx, known)
             self._ground.top_up(tx, known, now, changes)
             return known
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
 
-from bough_server.service import definitions, quarantine, states
+from bough_server.service import definitions, quarantine, resolving, sources, states
 from bough_server.service.asks import Prepared
 from bough_server.service.changes import Changes
 from bough_server.service.eligible import Free, Machine, machine, may_run
@@ -140,6 +140,8 @@ class Dispatcher:
                 continue
             if job["id"] in suspected and self._has_another(job, asker, clock):
                 continue
+            if resolving.must_wait(tx, dict(job)):
+                continue
             if job["attempt"] == 0 and job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
             yield dict(job)
@@ -220,7 +222,8 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
         "model": job["model"],
         "optimization": job["optimization"],
         "number": job["number"],
-        "commit": job["commit"],
+        "commit": job["commit"] or None,
+        "fetch": sources.fetch_of(job),
         "git": f"/git/{job['model']}.git",
         "folder": job["folder"],
         "values": job["values"] or {},

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from bough import _layout
-from bough_server.service import environments, quarantine, states
+from bough_server.service import environments, observations, quarantine, states
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
@@ -105,6 +105,7 @@ def conclude(
     if optimization is not None:
         _tell(tx, job, optimization, verdict, kpi, now)
         lifecycle.after_end(tx, optimization["id"], now, changes, verdict.message if verdict.state == FAILED else None)
+        observations.after_end(tx, optimization["id"])
 
 
 def give_back(

@@ -56,7 +56,7 @@ def create(
         "created_at": now,
         "queued_at": now,
         "created_by": key_id,
-        **code_of(body),
+        **code_of(body, found),
     }
     fresh = {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
     tx.execute(insert(jobs), row | fresh)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from bough import definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, pausing, states
+from bough_server.service import definitions, pausing, sources, states
 from bough_server.service.changes import Changes
 from bough_server.service.eligible import Machine, may_run
 from bough_server.service.states import CREATED, DONE, DRAINING, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
@@ -59,7 +59,7 @@ def create(
         "state": RUNNING,
         "created_at": now,
         "created_by": key_id,
-        **code_of(body),
+        **code_of(body, found),
         **_settings(settings, seed),
         "commands": definitions.commands_of(found),
         "env": dict(found.env),
@@ -96,20 +96,24 @@ def mapping_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def code_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that say which code is run.
+def code_of(body: Mapping[str, Any], found: definition.Definition) -> dict[str, Any]:
+    """Return the columns that say which code is run; the commit is "" where an agent has to find it (`sources`).
 
     Raises:
-        UsageError: The commit is no full hash, or the folder leaves the repository.
+        UsageError: The commit is no full hash, the source cannot be resolved, or the folder leaves the repository.
     """
-    commit, folder = body.get("commit"), body.get("folder") or ""
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+    source = sources.of_request(mapping_of(body, "source"), found)
+    commit, folder = body.get("commit"), body.get("folder") or sources.declared_source(found).get("folder") or ""
+    if commit is None or source.get(sources.FOLLOW):
+        sources.check(source)
+        commit = sources.UNRESOLVED
+    elif not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise UsageError(f"{commit!r} is no commit.", "Send the full hash, 40 hexadecimal digits.")
     if not isinstance(folder, str) or folder.startswith("/") or ".." in folder.split("/") or "\0" in folder:
         raise UsageError(
             f"the folder {folder!r} is not inside the repository.", "Give it relative to the repository's root."
         )
-    return {"commit": commit, "folder": folder.strip("/"), "source": mapping_of(body, "source")}
+    return {"commit": commit, "folder": folder.strip("/"), "source": source}
 
 
 def _settings(settings: Any, seed: int) -> dict[str, Any]:
@@ -182,6 +186,7 @@ def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str
     same = "model revision commit folder source agents needs priority max_epochs max_time_s created_by"
     row = {name: optimization[name] for name in same.split()}
     row |= {"id": job_id, "optimization": optimization["id"], "number": number, "state": CREATED, "created_at": now}
+    row["commit"] = sources.commit_of_trial(optimization)
     return row | {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, quarantine, states, usage
+from bough_server.service import ends, quarantine, resolving, states, usage
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
 from bough_server.service.eligible import Free, machine, slots_of
@@ -38,6 +38,7 @@ class Event(msgspec.Struct, frozen=True):
     event: str
     at: float | None = None
     python: str | None = None
+    commit: str | None = None
     cause: str | None = None
     exit: dict[str, Any] | None = None
     reason: str | None = None
@@ -264,6 +265,7 @@ class Message:
         changes.of_job(job)
 
     def _started(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
+        resolving.resolve(tx, job, event.commit, changes)
         if states.move_job(tx, job["id"], "run", of_attempt=event.attempt, started_at=self.now):
             self._note(tx, event, started_at=self.now, python=event.python)
 
@@ -283,6 +285,9 @@ class Message:
         self._note(tx, event, state=RELEASED, ended_at=self.now, message=event.message)
         if event.reason == "infra":
             ends.give_back(tx, job, self.now, changes, event.message)
+            return
+        if resolving.is_hopeless(job, event.reason):
+            resolving.give_up(tx, job, self.now, changes, event.message)
             return
         reason = event.reason if event.reason in ("checkout", "error") else "error"
         (attempt,) = reads.rows_of_attempt(tx, attempts, job["id"], event.attempt)

@@ -93,6 +93,7 @@ def job_view(tx: Connection, row: Row) -> dict[str, Any]:
 def _job(row: Row, names: Mapping[str, str], last: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: row[name] for name in _JOB}
     shown |= {"values": row["values"] or {}, "attempts": row["attempt"], "agent": names.get(row["agent"] or "")}
+    shown["commit"] = row["commit"] or None  # an agent has still to find it
     return {**shown, "last": dict(last)} if all(map(_is_plain, last.values())) else {**shown, "last": plain(dict(last))}
 
 
@@ -173,6 +174,7 @@ def optimization_view(tx: Connection, row: Row) -> dict[str, Any]:
     direction = row["kpi_direction"] or row["kpi_direction_seen"]
     return {
         **{name: row[name] for name in _OPTIMIZATION},
+        "commit": row["commit"] or None,
         "kpi": {"channel": kpi_channel, "direction": direction, "reduce": row["kpi_reduce"]},
         "counts": counts,
         "finished": counts.get(DONE, 0) + counts.get(FAILED, 0),

@@ -204,6 +204,7 @@ attempts = Table(
     Column("suspect", Boolean, nullable=False, server_default=false()),  # `service.quarantine`
     Index(None, "agent", "state"),
     Index(None, "claim_key"),
+    Index(None, "suspect"),
 )
 
 _ATTEMPT = ("job", "attempt")

@@ -43,6 +43,7 @@ class Coordinator:
         self.fenced: set[Key] = set()
         self.desired: dict[Key, tuple[str, str]] = {}
         self.agent = "run"
+        self.slots: int | None = None
         self.mishaps: list[str] = []
         self.poison: dict[Key, str] = {}
         self.syncs: list[dict[str, Any]] = []
@@ -147,6 +148,7 @@ class Coordinator:
                 "granted": granted,
                 "bell": self.bell,
                 "agent": self.agent,
+                "slots": self.slots,
             }
 
     def poisoned(self, header: dict[str, Any]) -> str:

@@ -421,3 +421,25 @@ def test_a_paused_job_stays_so_while_its_agent_is_away_and_goes_on_afterwards(
     coordinator.wait(lambda: key in coordinator.ended, "the end")
     assert coordinator.exits[key]["paused_s"] > 0
     assert second.end() == 0
+
+
+def test_an_attempt_from_before_a_reboot_is_recognized_and_given_back(
+    coordinator: Coordinator, repository: Repository, agent: Start
+) -> None:
+    """As after a power failure: no process of it is left, and its supervisor's note names another boot."""
+    marker = repository.work.parent / "go"
+    key = coordinator.submit(commit=repository.commit({"w.py": WAITS}), commands=python("w.py", str(marker)))
+    first = agent()
+    coordinator.wait(lambda: coordinator.stream(key, "log"), "the job")
+    first.process.kill()
+    first.process.wait()
+    note = first.home / "attempts" / f"{key[0]}.1" / "supervisor.json"
+    told = json.loads(note.read_text())
+    os.kill(told["pid"], signal.SIGKILL)
+    note.write_text(json.dumps({**told, "boot_id": "another"}))
+
+    agent()
+
+    coordinator.wait(lambda: "released" in coordinator.happened(key), "the word")
+    (event,) = [e for e in coordinator.events if e["event"] == "released"]
+    assert (event["reason"], event["message"]) == ("lost", "its machine was restarted.")

@@ -216,5 +216,53 @@ def test_a_push_from_a_shallow_clone_says_how_to_complete_it(repository: Reposit
     git(place, "commit", "-q", "--allow-empty", "-m", "second")
     git(tmp_path, "clone", "-q", "--depth", "1", place.as_uri(), "shallow")
 
+    with pytest.raises(UsageError, match=r"shallow is a shallow clone, .* git fetch --unshallow"):
+        source.find((tmp_path / "shallow").as_uri())
     with pytest.raises(UsageError, match=r"shallow.*git fetch --unshallow"):
         source.push(source.find(str(tmp_path / "shallow")), Client(Address("http://127.0.0.1:9", None, "")))
+
+
+def test_a_bough_yml_that_names_a_url_leaves_the_commit_to_an_agent(tmp_path: Path) -> None:
+    place = tmp_path / "no repository"
+    place.mkdir()
+    text = DEFINITION + "git: {url: 'https://example.org/me/x.git', branch: v2, folder: models/one}\n"
+    (place / "bough.yml").write_text(text)
+
+    found = source.find(str(place))
+    other = source.find(str(place), ref="v3")
+
+    assert (found.commit, found.folder, found.definition.model) == ("", "models/one", "me/small")
+    assert found.origin == {"url": "https://example.org/me/x.git", "branch": "v2", "dirty": False}
+    assert other.origin["branch"] == "v3"
+    with pytest.raises(UsageError, match=r"--dirty sends a working tree, and bough.yml takes the code from https"):
+        source.find(str(place), dirty=True)
+    with pytest.raises(UsageError, match=r"the ref '--upload-pack=x' does not exist"):
+        source.find(str(place), ref="--upload-pack=x")
+    (place / "bough.yml").write_text(DEFINITION + "git: 'ext::sh -c touch% x'\n")
+    with pytest.raises(UsageError, match="git URL ext::sh"):
+        source.find(str(place))
+
+
+def test_follow_branch_names_the_branch_and_where_it_is(repository: Repository) -> None:
+    text = DEFINITION.replace("max_trials: 3", "max_trials: 3\n  follow_branch: true")
+    place = repository({"models/bough.yml": text, "models/train.py": ""})
+
+    found = source.find(str(place / "models"))
+    assert (found.commit, found.folder) == ("", "models")
+    assert found.origin == {"url": place.as_uri(), "branch": "main", "dirty": False}
+    git(place, "remote", "add", "origin", "https://me:secret@example.org/x.git")
+    assert source.find(str(place / "models")).origin["url"] == "https://example.org/x.git"
+    with pytest.raises(UsageError, match="--dirty and follow_branch exclude each other"):
+        source.find(str(place / "models"), dirty=True)
+    git(place, "checkout", "-q", "--detach")
+    with pytest.raises(UsageError, match=r"follow_branch needs a branch, and .* has none checked out.*--ref"):
+        source.find(str(place / "models"))
+    assert source.find(str(place / "models"), ref="main").origin["branch"] == "main"
+
+
+@pytest.mark.parametrize("git_section", ["{url: 7}", "{follow_branch: maybe}", "{branch: [a]}", "{color: red}"])
+def test_a_wrong_section_git_is_an_error_with_its_line(tmp_path: Path, git_section: str) -> None:
+    (tmp_path / "bough.yml").write_text(DEFINITION + f"git: {git_section}\n")
+
+    with pytest.raises(DefinitionError, match=r"git.*bough.yml, line 16"):
+        source.find(str(tmp_path))
