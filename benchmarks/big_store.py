@@ -124,7 +124,7 @@ def _create(tx: Connection, found: Definition, trials: int, versions: Mapping[st
     optimizations.add_trials(tx, reads.optimization(tx, made), trials, now, new_id, changes)
     row = reads.optimization(tx, made)
     entries = provenance.noted([], provenance.entry(row, 0, versions))
-    provenance.save(tx, made, entries)
+    provenance.save(tx, row, entries)
     mine = schema.optimizations.c.id == made
     counted = {"asks": trials, "history_seq": trials, "kpi_channel_seen": "loss", "kpi_direction_seen": "minimize"}
     tx.execute(update(schema.optimizations).where(mine).values(**counted))
@@ -144,8 +144,8 @@ def _end(tx: Connection, made: str, rows: Mapping[int, Any], part: list[Any], ep
                      "record": f"refs/bough/jobs/{made}/{number + 1}-{row['id']}"})  # fmt: skip
         attempts.append({"job": row["id"], "attempt": 1, "agent": "bench", "marker": "0" * 32, "claim_key": "",
                          "state": "ended", "claimed_at": now, "ended_at": now, "progressed": True})  # fmt: skip
-        histories.append({"optimization": made, "seq": number + 1, "job": row["id"], "ask_number": number,
-                          "values": values, "loss": loss, "ended_at": now})  # fmt: skip
+        histories.append({"optimization": made, "seq": number + 1, "generation": 1, "job": row["id"],
+                          "ask_number": number, "values": values, "loss": loss, "ended_at": now})  # fmt: skip
         if not is_failed:
             channels.append({"job": row["id"], "attempt": 1, "name": "loss", "type": "number", "traces": ["loss"],
                              "main": True, "kpi": True, "kpi_trace": 0, "maximize": False, "loss": False,

@@ -83,6 +83,7 @@ class Conversation:
         self._budget = BUDGET_BYTES
         self._turn = 0  # whose parts are first in the next sync
         self._measured_at = float("-inf")
+        resources.usage(config.home)  # the first look at the CPUs only begins the time over which the next one tells
         self._refusal: str | None = None
         self._complaint: str | None = None
         self.is_urgent = True

@@ -123,6 +123,7 @@ class _Daemon:
     # -- the loop -------------------------------------------------------------------------------------------
     def run(self) -> int:
         self._home.sweep(time.time())
+        _aside(self._kit.workspace.prune, time.time())
         _aside(self._kit.environments.sweep, time.time())
         if self._watch is not None:
             self._watch.start()

@@ -26,8 +26,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bough import _git, _trust
-from bough.errors import BoughError
+from bough import _git, _git_links, _trust
+from bough.errors import BoughError, UsageError
+from bough_agent import pruning
 
 FETCH_TIMEOUT_S = 1800.0
 FETCH_TRIES = 3
@@ -112,6 +113,11 @@ class Workspace:
             CheckoutFailed: The commit is not there, or the tree cannot be written.
             FetchFailed: The coordinator did not deliver it.
         """
+        # An attempt that was given back while it was prepared may still be at it when the slot has its next one.
+        with self._locked(f"slot {slot}"):
+            return self._tree(slot, model, git, commit)
+
+    def _tree(self, slot: int, model: str, git: str, commit: str) -> Path:
         self._have(model, git, commit)
         if self._is_untouched(slot, model, commit):
             return self._paths(slot, model)[0]
@@ -163,7 +169,18 @@ class Workspace:
         with self._lock(model):
             if not self._holds(model, commit):
                 self._fetch(model, git, commit)
+            self._check(model, commit)
             self._known.add((model, commit))
+
+    def _check(self, model: str, commit: str) -> None:
+        """Look once how much a commit is, and note that it was used."""
+        try:
+            _git_links.check_size(str(self._cache(model)), commit, model)
+        except UsageError as error:
+            raise CheckoutFailed(error.what, error.do) from None
+        except _git.GitFailed:
+            return  # damaged: what fills the tree finds out, and mends it
+        pruning.mark(self._cache(model), commit)
 
     def _renew(self, model: str, git: str, commit: str) -> None:
         with self._lock(model):
@@ -232,14 +249,37 @@ class Workspace:
         if last:
             raise FetchFailed(f"commit {commit[:7]} of {model} could not be fetched: {error.what}", error.do) from None
 
+    def _locked(self, name: str) -> threading.Lock:
+        with self._locks_lock:
+            return self._locks.setdefault(name, threading.Lock())
+
+    def prune(self, now: float, max_age_s: float = pruning.MAX_AGE_S, max_bytes: int = pruning.MAX_BYTES) -> None:
+        """Drop commits that nobody has used for long, and whole caches, the oldest first, where they are too large.
+
+        What this process has used, or an agent in the last day, stays.
+
+        Args:
+            now: Seconds since the epoch.
+            max_age_s: How long a commit is kept after it was used last.
+            max_bytes: How much all caches may be.
+        """
+        models = pruning.models(self._home / "cache")
+        for model in models:
+            used = {commit for known, commit in self._known if known == model}
+            with self._lock(model):
+                pruning.prune_commits(self._cache(model), now - max_age_s, used)
+        busy = {model for model, _ in self._known}
+        for model in pruning.too_much(self._home / "cache", models, now, max_bytes):
+            if model not in busy:
+                with self._lock(model):
+                    remove(self._cache(model))
+
     @contextlib.contextmanager
     def _lock(self, model: str) -> Iterator[None]:
         """Hold the cache of one model, against other slots and against other processes."""
-        with self._locks_lock:
-            lock = self._locks.setdefault(model, threading.Lock())
         path = self._home / "cache" / (model + ".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with lock, path.open("wb") as file:
+        with self._locked(model), path.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -64,6 +64,10 @@ class Client:
         """Return the JSON reply to a POST that changes something that exists; tried once."""
         return wording.harmless(self.reply("POST", path, body=body or {}, tries=1).json())
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON reply to a PATCH; tried once."""
+        return wording.harmless(self.reply("PATCH", path, body=body, tries=1).json())
+
     def create(self, path: str, body: dict[str, Any]) -> Any:
         """Return the JSON reply to a POST that makes something; repeating it makes nothing twice."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bough.errors import DefinitionError, NotFound, UsageError
 from bough_cli import completing, home, snapshot
+from bough_cli.records import clones
 from bough_cli.snapshot import Agree, refuse
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def _repository(directory: Path) -> git.Repo:
         git.refresh()
     except (ImportError, git.GitCommandNotFound):  # the second where this process has looked before
         raise UsageError("git was not found on this machine (PATH).", "Install git.") from None
+    clones.around(directory)  # tells what git has against it, such as that it belongs to somebody else
     try:
         repository = git.Repo(directory, search_parent_directories=True, odbt=git.GitCmdObjectDB)
     except git.InvalidGitRepositoryError:

@@ -17,13 +17,14 @@ from bough_cli.wording import Row
 Progress = Callable[[int, int], None]  # (checked, total)
 
 
-def on_coordinator(client: Client, optimization: str, progress: Progress) -> Row:
+def on_coordinator(client: Client, optimization: str, progress: Progress, generation: int | None = None) -> Row:
     """Return the verdict of the coordinator.
 
     Raises:
         BoughError: It could not go through with it.
     """
-    with client.reply("GET", f"/optimizations/{optimization}/verify", stream=True) as reply:
+    query = {"generation": generation}
+    with client.reply("GET", f"/optimizations/{optimization}/verify", query=query, stream=True) as reply:
         for line in reply.iter_lines():
             said = wording.harmless(json.loads(line))
             if "error" in said:
@@ -35,7 +36,7 @@ def on_coordinator(client: Client, optimization: str, progress: Progress) -> Row
     raise Unavailable("the coordinator ended before the search was verified.", "Try again.")
 
 
-def here(client: Client, optimization: str, progress: Progress) -> Row:
+def here(client: Client, optimization: str, progress: Progress, generation: int | None = None) -> Row:
     """Return the verdict of this machine: with its hyperopt, numpy and processor.
 
     Raises:
@@ -44,7 +45,8 @@ def here(client: Client, optimization: str, progress: Progress) -> Row:
     from bough_server.optimizers.client import OptimizerProcess
     from bough_server.optimizers.replay import Search, replay
 
-    search = Search.from_json(client.reply("GET", f"/optimizations/{optimization}/asks").json())
+    asks = client.reply("GET", f"/optimizations/{optimization}/asks", query={"generation": generation})
+    search = Search.from_json(asks.json())
 
     async def verdict() -> Row:
         process = OptimizerProcess()

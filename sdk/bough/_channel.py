@@ -153,8 +153,8 @@ def trace_names(traces: object, channel: str) -> list[str]:
 
 
 def definition(
-    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool, loss: bool,
-    display: dict[str, object],
+    name: str, traces: list[str], type: str, main: bool, kpi: bool, kpi_trace: object, maximize: bool | None,
+    loss: bool, display: dict[str, object],
 ) -> str:  # fmt: skip
     """Return what the journal says of a channel: its name and its definition, JSON values joined by a comma.
 
@@ -165,7 +165,7 @@ def definition(
         main: Shown as a column.
         kpi: What the optimization looks at.
         kpi_trace: Index of the trace that counts.
-        maximize: More is better.
+        maximize: More is better; None: not said.
         loss: Made by create_loss_channel.
         display: xaxis, yaxis and layout, for charts only.
 
@@ -183,7 +183,7 @@ def definition(
         )
     facts: dict[str, object] = {
         "traces": traces, "type": type, "main": bool(main), "kpi": bool(kpi), "kpi_trace": kpi_trace,
-        "maximize": bool(maximize), "loss": loss,
+        "maximize": None if maximize is None else bool(maximize), "loss": loss,
     }  # fmt: skip
     facts.update(display)
     rest = _numbers.text(name) + "," + _numbers.any_value(facts)

@@ -14,6 +14,8 @@ from bough.errors import UsageError
 
 MAX_POINTER = 1024  # bytes; a larger file is no pointer (git-lfs, docs/spec.md)
 LOOK_S = 120.0
+MAX_FILES = 2000000  # of a commit; a tree that repeats itself can have more than there are atoms
+MAX_DEPTH = 200  # of folders
 POINTER = re.compile(
     rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n"
     rb"size ([0-9]+)\n"
@@ -32,6 +34,7 @@ def check(git_dir: str, commit: str, where: str) -> None:
         UsageError: It has submodules or pointers of Git LFS; says which, and what to do.
         GitFailed: The repository cannot be read.
     """
+    check_size(git_dir, commit, where)
     links, pointers = find(git_dir, commit)
     if links:
         raise UsageError(
@@ -45,6 +48,54 @@ def check(git_dir: str, commit: str, where: str) -> None:
             ),
             "Clone it (git lfs pull), and start from the clone: it sends their contents too.",
         )
+
+
+def check_size(git_dir: str, commit: str, where: str) -> None:
+    """Refuse a commit whose tree would fill any disk, before anything walks it.
+
+    Each folder's object is read once, however often it occurs, so that a few objects that stand for ten to the
+    tenth files cost nothing.
+
+    Raises:
+        UsageError: It has more than 2,000,000 files, or folders nested deeper than 200.
+        GitFailed: The repository cannot be read.
+    """
+    root = _git.run(["rev-parse", "--verify", "--end-of-options", commit + "^{tree}"], git_dir=git_dir).strip()
+    known: dict[bytes, tuple[int, list[bytes]]] = {}  # tree → how many files are in it, which trees
+    todo = [root]
+    for _ in range(MAX_DEPTH):
+        for oid, content in _contents(git_dir, todo).items():
+            known[oid] = _read_tree(content, len(root) // 2)
+        todo = sorted({child for oid in todo if oid in known for child in known[oid][1] if child not in known})
+        if not todo:
+            break
+    counts: dict[bytes, int] = {}
+    if todo or _count(root, known, counts) > MAX_FILES:
+        raise UsageError(
+            "commit {} of {} has too many files, or too deep folders.".format(commit[:12], where),
+            "At most {:,} files and {} levels are run.".format(MAX_FILES, MAX_DEPTH),
+        )
+
+
+def _read_tree(content: bytes, width: int) -> tuple[int, list[bytes]]:
+    """Return how many files a tree object lists, and which trees; ``width`` is that of an id in bytes."""
+    files, trees, at = 0, [], 0
+    while at < len(content):
+        end = content.index(b"\0", at)
+        oid = content[end + 1 : end + 1 + width].hex().encode()
+        if content[at:end].split(b" ", 1)[0] in (b"40000", b"040000"):
+            trees.append(oid)
+        else:
+            files += 1
+        at = end + 1 + width
+    return files, trees
+
+
+def _count(oid: bytes, known: dict[bytes, tuple[int, list[bytes]]], counts: dict[bytes, int]) -> int:
+    if oid not in counts:
+        files, trees = known.get(oid, (0, []))
+        counts[oid] = files + sum(_count(child, known, counts) for child in trees)
+    return counts[oid]
 
 
 def find(git_dir: str, commit: str) -> tuple[list[str], list[str]]:

@@ -142,7 +142,7 @@ class Job:
         main: bool = False,
         kpi: bool = False,
         kpiTrace: int = 0,
-        max_optimization: bool = True,
+        max_optimization: bool | None = None,
         type: str = Channel.NUMBER,
         xaxis: object = None,
         yaxis: object = None,
@@ -157,7 +157,7 @@ class Job:
             main: Show its last value as a column.
             kpi: The optimization looks at this channel. Only one may.
             kpiTrace: Which trace of it counts, from 0.
-            max_optimization: More is better; False: less is.
+            max_optimization: True: more is better; False: less is; None: as bough.yml says, else more is better.
             type: `Channel.NUMBER` or `Channel.TEXT`.
             xaxis: How charts show it, as are yaxis and layout; kept as given.
             yaxis: See xaxis.

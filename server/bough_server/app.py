@@ -33,6 +33,7 @@ from bough_server.api import (
     events,
     export,
     jobs,
+    life,
     models,
     optimizations,
     page,
@@ -98,7 +99,7 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events):
+    for module in (access, optimizations, life, search, tables, models, jobs, records, agents, export, events):
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))
@@ -128,6 +129,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         archivist = Archivist(
             coordinator.store, repositories, upkeep=upkeep, is_mine=lambda: coordinator.ground.peers.leads
         )
+        coordinator.ground.delete_records = archivist.forget
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:

@@ -22,6 +22,7 @@ from bough_server.desks.agents import Agents
 from bough_server.desks.exports import Exports
 from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
+from bough_server.desks.life import Life
 from bough_server.desks.models import Models
 from bough_server.desks.optimizations import Optimizations
 from bough_server.desks.records import Records
@@ -58,6 +59,7 @@ class Coordinator:
     agents: Agents
     exports: Exports
     jobs: Jobs
+    life: Life
     models: Models
     optimizations: Optimizations
     records: Records
@@ -90,6 +92,7 @@ class Coordinator:
         self.optimizations = Optimizations(ground, self.jobs)
         self.records = Records(ground)
         self.searches = Searches(ground)
+        self.life = Life(ground, self.optimizations, self.jobs)
         self.tables = Tables(ground)
         self.background(ground.asks.run)
         self.background(self._reap_for_ever)

@@ -130,6 +130,8 @@ class Notified:
         self._watched: dict[str, float] = {}  # topic that somebody watches elsewhere → until when
         self._outgoing: list[Item] = []
         self._something = asyncio.Event()
+        self._unread: dict[str, Presence] = {}  # agents of which others spoke, and whose rows are not read yet
+        self._stale: set[str] = set()  # agents whose rows are to be read
         self._told: dict[str, tuple[float, tuple[Any, ...]]] = {}  # agent → when and what the others last heard of it
 
     @property
@@ -328,21 +330,27 @@ class Notified:
         self, now: float, agent_id: str, name: str, slots: int, epoch: str, wanted: int, is_closed: bool, bell: int
     ) -> None:
         known = self._ground.fleet.agents
-        presence = known.setdefault(agent_id, Presence(name, slots, epoch, now, bell=bell))
-        if (presence.epoch, presence.is_closed, presence.slots) != (epoch, is_closed, slots):
-            presence.row = {}  # to be read anew
+        presence = known.get(agent_id) or self._unread.setdefault(
+            agent_id, Presence(name, slots, epoch, now, bell=bell)
+        )
+        if not presence.row or (presence.epoch, presence.is_closed, presence.slots) != (epoch, is_closed, slots):
+            self._stale.add(agent_id)
         presence.name, presence.slots, presence.epoch, presence.is_closed = name, slots, epoch, is_closed
         presence.wanted, presence.heard_at, presence.bell = wanted, now, max(presence.bell, bell)
 
     async def _read_agents(self, changed: Iterable[str] = ()) -> None:
-        """Read the rows of agents that were changed elsewhere, or are known only by word of others."""
-        fleet = self._ground.fleet
-        wanted = {agent_id for agent_id, presence in fleet.agents.items() if not presence.row}
-        wanted |= {agent_id for agent_id in changed if agent_id in fleet.agents}
-        if wanted:
-            found = await self._ground.store.read(lambda tx: agents.rows(tx, wanted))
-            for row in found:
-                fleet.agents[row["id"]].row = row
+        """Read the rows of agents that changed elsewhere; who is known only by word of others is known from then on."""
+        known = self._ground.fleet.agents
+        wanted = self._stale | {agent_id for agent_id in changed if agent_id in known}
+        if not wanted:
+            return
+        for row in await self._ground.store.read(lambda tx: agents.rows(tx, wanted)):
+            unread = self._unread.pop(row["id"], None)
+            if unread is not None:
+                known.setdefault(row["id"], unread)
+            if row["id"] in known:
+                known[row["id"]].row = row
+        self._stale -= wanted
 
     async def _pass_on(self, changes: Changes, arrived: list[Item]) -> None:
         """Do here what a commit of our own would have done, as far as it was not done there."""

@@ -209,11 +209,12 @@ def test_the_settings_choose_channel_direction_and_reduction_of_the_kpi(lab: Lab
         "{reduce: mean(3)}": ("first", "maximize", 8 / 3, 5.0),
         "{direction: minimize, reduce: best}": ("first", "minimize", 1.0, 1.0),
         "second": ("second", "minimize", 20.0, 10.0),
-        "{channel: second/b, direction: maximize}": ("second/b", "maximize", 200.0, 500.0),
+        "{channel: second/b, direction: minimize}": ("second/b", "minimize", 200.0, 100.0),
     }
+    contradiction = "{channel: second, direction: maximize}"
     started = {
         kpi: lab.start(f"kpi-{i}", {"train.py": SENDS, "bough.yml": KPIS.format(python=sys.executable, kpi=kpi)})
-        for i, kpi in enumerate([*expected, "third"])
+        for i, kpi in enumerate([*expected, "third", contradiction])
     }
 
     for kpi, (channel, direction, value, best) in expected.items():
@@ -225,3 +226,6 @@ def test_the_settings_choose_channel_direction_and_reduction_of_the_kpi(lab: Lab
     (trial,) = missing["trials"]
     assert (trial["state"], trial["end_reason"]) == ("FAILED", "no_kpi")
     assert "never sent its KPI channel third" in trial["message"]
+    (trial,) = lab.ended(started[contradiction])["trials"]
+    assert (trial["state"], trial["end_reason"]) == ("FAILED", "error")
+    assert "declares that its KPI second is to minimize, and its optimization says maximize" in trial["message"]

@@ -19,8 +19,7 @@ from bough_cli import home, options, tables
     "sources",
     metavar="REPO",
     multiple=True,
-    required=True,
-    help="A clone with refs/bough/*, or a URL; several allowed.",
+    help="A clone with refs/bough/*, or a URL; several allowed. Default: the repositories of the home itself.",
 )
 @click.option(
     "--home",
@@ -55,10 +54,15 @@ def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int
     for problem in found.problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(
-        f"{settings.home} holds {len(found.models)} models, {found.optimizations} optimizations and {found.jobs} jobs."
+        f"{settings.home} holds {_count(len(found.models), 'model')}, "
+        f"{_count(found.optimizations, 'optimization')} and {_count(found.jobs, 'job')}."
     )
     click.echo(LOST)
     return 1 if found.problems else 0
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 @contextmanager
@@ -68,6 +72,7 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total or None)

@@ -10,7 +10,7 @@ import click
 
 from bough_cli import options, tables, wording
 from bough_cli.client import Client
-from bough_cli.commands import job_records, reproduce
+from bough_cli.commands import job_records, life, reproduce
 from bough_cli.commands.optimization import trial_row
 from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
 from bough_cli.records import sources
@@ -25,6 +25,9 @@ def command() -> None:
 
 for verb in (*job_records.COMMANDS, reproduce.reproduce):
     command.add_command(verb)
+
+
+command.add_command(life.retry_job)
 
 
 @command.command("ls")

@@ -6,6 +6,7 @@ import click
 
 from bough_cli import following, options, spaces, tables, verifying, weighing, wording
 from bough_cli.client import Client
+from bough_cli.commands import editing, life
 from bough_cli.commands.optimize import conclude
 from bough_cli.wording import Row
 
@@ -17,16 +18,22 @@ def command() -> None:
 
 @command.command("ls")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many, newest first.")
+@click.option("--state", metavar="STATE", help="Only those in this state, such as RUNNING; several by commas.")
+@click.option("--model", metavar="OWNER/NAME", help="Only those of this model.")
+@click.option("--archived", is_flag=True, help="Those that were archived too.")
 @options.as_json
 @options.connected
-def ls(client: Client, limit: int, as_json: bool) -> None:
+def ls(client: Client, limit: int, state: str | None, model: str | None, archived: bool, as_json: bool) -> None:
     """List optimizations, newest first."""
-    rows = client.pages("/optimizations", limit)
+    rows = client.pages("/optimizations", limit, state=state, model=model, archived=archived)
     if as_json:
         tables.show_json(rows)
         return
     columns = ["ID", "MODEL", "STATE", "TRIALS#", "FAILED#", "BEST#", "ALGORITHM", "CREATED"]
-    tables.show_table(columns, [_row(row) for row in rows], "No optimization yet. Start one: bough optimize DIR")
+    tables.show_table(columns, [_row(row) for row in rows], _NONE if not (state or model) else "No such optimization.")
+
+
+_NONE = "No optimization yet. Start one: bough optimize DIR"
 
 
 def _row(row: Row) -> list[str]:
@@ -56,18 +63,33 @@ def show(client: Client, optimization: str, trials: int, space: bool, seed: int 
         return
     row: Row = client.get(f"/optimizations/{optimization}")
     best = client.pages(f"/optimizations/{row['id']}/trials", trials, sort="kpi", descending=_descending(row))
+    edits = client.get(f"/optimizations/{row['id']}/edits")["rows"]
     if as_json:
-        tables.show_json({**row, "trials": best})
+        tables.show_json({**row, "trials": best, "edits": edits})
         return
     tables.show_pairs(_pairs(row))
     for warning in row.get("warnings") or []:
         click.echo(f"warning: {warning}")
+    for line in _edit_lines(edits):
+        click.echo(line)
     if trials:
         click.echo()
         searched = wording.searched(row)
         columns = ["#", "JOB", "STATE", "REASON", f"{wording.kpi_name(row)}#", "TIME#", "VALUES"]
         cells = [trial_row(trial, searched) for trial in best]
         tables.show_table(columns, cells, "No trial yet.")
+
+
+def _edit_lines(edits: list[Row]) -> list[str]:
+    """Return what was done to it, oldest first: what changed, when, and what of the history it left out."""
+    lines = ["", "what was changed"] if edits else []
+    for one in edits:
+        of = f"version {one['space_version']} of the space" if one["kept"] is not None else one["kind"]
+        lines.append(f"  {wording.moment(one['at'])}  {of}, from ask {one['from_ask']} on")
+        lines += [f"    {change}" for change in one["changes"]]
+        if one["left_out"]:
+            lines.append(f"    {one['left_out']} ended trials left the optimizer's history, {one['kept']} stayed")
+    return lines
 
 
 def _show_space(client: Client, optimization: str, seed: int | None, as_json: bool) -> None:
@@ -94,13 +116,14 @@ def importance(client: Client, optimization: str, as_json: bool) -> None:
 @command.command("verify")
 @click.argument("optimization")
 @click.option("--here", is_flag=True, help="Replay it on this machine instead of the coordinator's.")
+@click.option("--generation", type=click.IntRange(1), help="An earlier one; default: that of now.")
 @options.as_json
 @options.connected
-def verify(client: Client, optimization: str, here: bool, as_json: bool) -> int:
+def verify(client: Client, optimization: str, here: bool, generation: int | None, as_json: bool) -> int:
     """Ask a stored search again, and name the first trial that comes out otherwise."""
     replay = verifying.here if here else verifying.on_coordinator
     with verifying.shown_progress(is_silent=as_json) as progress:
-        verdict = replay(client, optimization, progress)
+        verdict = replay(client, optimization, progress, generation)
     if as_json:
         tables.show_json(verdict)
     else:
@@ -121,21 +144,32 @@ def _pairs(row: Row) -> list[tuple[str, str]]:
         f"{row['max_epochs']} epochs each" if row.get("max_epochs") else "",
         f"{wording.duration(row['max_time_s'])} each" if row.get("max_time_s") else "",
         f"{row['max_parallel']} at a time" if row.get("max_parallel") else "",
+        f"{wording.duration(row['total_time_s'])} in all" if row.get("total_time_s") else "",
+        f"agents {', '.join(row['agents'])}" if row.get("agents") else "",
+        f"priority {row['priority']}" if row.get("priority") else "",
     ]
     told = [kpi.get("channel") or "as the script declares", kpi.get("direction") or "", kpi.get("reduce") or ""]
     return [
         ("optimization", str(row["id"])),
         ("model", str(row["model"])),
         ("state", f"{row['state']}{': ' + str(row['reason']) if row.get('reason') else ''}"),
-        ("algorithm", f"{row.get('algorithm')}, seed {row.get('seed')}"),
+        ("algorithm", f"{row.get('algorithm')}, seed {row.get('seed')}{_more_of_search(row)}"),
         ("limits", ", ".join(limit for limit in limits if limit)),
         ("KPI", ", ".join(word for word in told if word)),
         ("trials", wording.state_line(row)),
         ("best", wording.best_line(row).removeprefix("best so far: ")),
+        *([("generation", str(row["generation"]))] if (row.get("generation") or 1) > 1 else []),
         ("commit", f"{row.get('commit')}{' ' + row['folder'] if row.get('folder') else ''}"),
         ("created", wording.moment(row.get("created_at"))),
         ("ended", wording.moment(row.get("ended_at"))),
     ]
+
+
+def _more_of_search(row: Row) -> str:
+    """Return what of pruning and duplicates is not as usual."""
+    pruning = f", pruning {row['pruning']['rule']}" if row.get("pruning") else ""
+    duplicates = row.get("duplicates") or "allow"
+    return pruning + (f", duplicates {duplicates}" if duplicates != "allow" else "")
 
 
 def trial_row(trial: Row, searched: list[str] | None) -> list[str]:
@@ -176,7 +210,7 @@ def watch(client: Client, optimization: str) -> int:
 @options.connected
 def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
     """End an optimization for good. Its running trials may end by themselves."""
-    _changed(client.post(f"/optimizations/{optimization}/stop", {"now": now}), as_json)
+    life.changed(client.post(f"/optimizations/{optimization}/stop", {"now": now}), as_json)
 
 
 @command.command("pause")
@@ -188,7 +222,7 @@ def stop(client: Client, optimization: str, now: bool, as_json: bool) -> None:
 def pause(client: Client, optimization: str, release: bool, freeze: bool, as_json: bool) -> None:
     """Start no more trials until it is resumed; without an option those that run go on."""
     body = {"release": release, "freeze": freeze}
-    _changed(client.post(f"/optimizations/{optimization}/pause", body), as_json)
+    life.changed(client.post(f"/optimizations/{optimization}/pause", body), as_json)
 
 
 @command.command("resume")
@@ -197,17 +231,21 @@ def pause(client: Client, optimization: str, release: bool, freeze: bool, as_jso
 @options.connected
 def resume(client: Client, optimization: str, as_json: bool) -> None:
     """Go on with a paused optimization."""
-    _changed(client.post(f"/optimizations/{optimization}/resume"), as_json)
+    life.changed(client.post(f"/optimizations/{optimization}/resume"), as_json)
 
 
 @command.command("extend")
 @click.argument("optimization")
-@click.option("--max-trials", required=True, type=click.IntRange(1), help="How many trials in all.")
+@click.option("--by", "more", metavar="N", type=click.IntRange(1), help="How many trials more.")
+@click.option("--max-trials", type=click.IntRange(1), help="How many trials in all.")
 @options.as_json
 @options.connected
-def extend(client: Client, optimization: str, max_trials: int, as_json: bool) -> None:
+def extend(client: Client, optimization: str, more: int | None, max_trials: int | None, as_json: bool) -> None:
     """Give an optimization more trials; one that is done goes on."""
-    _changed(client.post(f"/optimizations/{optimization}/extend", {"max_trials": max_trials}), as_json)
+    if (more is None) == (max_trials is None):
+        raise click.UsageError("Say how many: --by N more, or --max-trials N in all.")
+    body = {"by": more} if more is not None else {"max_trials": max_trials}
+    life.changed(client.post(f"/optimizations/{optimization}/extend", body), as_json)
 
 
 @command.command("enqueue")
@@ -231,9 +269,5 @@ def enqueue(client: Client, optimization: str, given: tuple[str, ...], as_json: 
             click.echo(f"warning: {warning}")
 
 
-def _changed(row: Row, as_json: bool) -> None:
-    if as_json:
-        tables.show_json(row)
-    else:
-        reason = f": {row['reason']}" if row.get("reason") else ""
-        click.echo(f"optimization {row['id']} is {row['state']}{reason} ({wording.state_line(row)})")
+for _later in (*life.COMMANDS, *editing.COMMANDS):
+    command.add_command(_later)

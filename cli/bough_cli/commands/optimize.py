@@ -20,7 +20,10 @@ from bough_cli.source import Source
 from bough_cli.wording import Row
 
 RECORDS_S = 10.0
-SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_epochs", "max_time", "seed")
+SETTINGS = (
+    *("algorithm", "max_trials", "initial_random", "max_parallel", "max_epochs", "max_time", "total_time", "seed"),
+    *("pruning", "duplicates"),
+)
 
 
 @click.command("optimize")
@@ -36,6 +39,9 @@ SETTINGS = ("algorithm", "max_trials", "initial_random", "max_parallel", "max_ep
 @click.option("--max-parallel", type=click.IntRange(1), help="How many at a time.")
 @click.option("--max-epochs", type=click.IntRange(1), help="Epochs of a trial.")
 @click.option("--max-time", metavar="TIME", help="Time of a trial: 90s, 10m, 1h30m.")
+@click.option("--total-time", metavar="TIME", help="Time of the whole optimization.")
+@click.option("--pruning", metavar="RULE", help="median or asha: stop trials that fall behind.")
+@click.option("--duplicates", metavar="RULE", help="allow, resample or reuse: points that were tried before.")
 @click.option("--seed", type=click.IntRange(0), help="The same seed gives the same points.")
 @click.option("--warm-start", metavar="ID", help="An earlier optimization whose trials the optimizer is told first.")
 @click.option("--slots", type=click.IntRange(1), help="How many at a time of an agent started here.")
@@ -200,7 +206,8 @@ def wait_for_records(client: Client, optimization_id: str) -> None:
     path = f"/optimizations/{optimization_id}/trials"
     while time.monotonic() < deadline:
         newest = client.get(path, sort="number", descending=True, limit=50)["rows"]
-        if all(trial.get("record") for trial in newest if trial["state"] in wording.ENDED):
+        ran = [trial for trial in newest if trial["state"] in wording.ENDED and trial.get("attempt")]
+        if all(trial.get("record") for trial in ran):
             return
         time.sleep(following.POLL_S / 5)
 

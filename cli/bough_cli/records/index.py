@@ -23,15 +23,15 @@ from bough_cli.wording import Row
 
 FOLDER = "bough"  # of the git directory
 FILE = "records.db"
-VERSION = "1"
+VERSION = "3"
 BATCH = 1000
 Progress = Callable[[int, int], None]  # read so far, to read
 
 STATES = ("DONE", "FAILED", "ABORTED")
 _JOB = (  # of the protocol
-    "id optimization number model state end_reason message values kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
-    "created_at started_at ended_at duration_s exit_code attempt attempts agent commit record unreachable partial "
-    "status last"
+    "id optimization number model state end_reason message kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
+    "created_at started_at ended_at duration_s exit_code attempt commit record unreachable partial status "
+    "values attempts agent last"
 )
 _COLUMNS = {
     "number": "number",
@@ -41,11 +41,13 @@ _COLUMNS = {
     "started": "started",
     "duration": "duration",
 }
+# Of a job that ran once more, the last record counts.
+_NEWEST = "NOT EXISTS (SELECT 1 FROM records AS l WHERE l.job = records.job AND l.again > records.again)"
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE records (
     ref TEXT PRIMARY KEY, oid TEXT, job TEXT, optimization TEXT, number INTEGER, model TEXT, state TEXT, kpi REAL,
-    created REAL, started REAL, duration REAL, row TEXT
+    created REAL, started REAL, duration REAL, again INTEGER, row TEXT
 );
 CREATE INDEX by_job ON records (job);
 CREATE INDEX by_age ON records (created DESC, job);
@@ -98,7 +100,7 @@ class Index:
             NotFound: No record is of that optimization.
             UsageError: There is no such state, or no such column to sort by.
         """
-        where, given = ["1"], list[Any]()
+        where, given = [_NEWEST], list[Any]()
         if optimization is not None:
             where, given = [*where, "optimization = ?"], [*given, self.optimization(optimization)]
         if model is not None:
@@ -144,7 +146,7 @@ class Index:
         else:
             where, given = "substr(job, 1, ?) = ?", [len(name), name]
         found = self._db.execute(
-            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, ref LIMIT 3",
+            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, again DESC LIMIT 30",
             [*given, name],
         ).fetchall()
         jobs = list(dict.fromkeys(str(row[3]) for row in found)) if name else []
@@ -181,8 +183,8 @@ class Index:
             kpi, created, started, duration = (value if isinstance(value, int | float) else None for value in columns)
             head = (ref.name, oid, ref.job, ref.optimization, ref.number, str(row["model"]), str(row["state"]), kpi)
             self._db.execute(
-                f"INSERT OR REPLACE INTO records VALUES ({','.join('?' * 12)})",
-                (*head, created, started, duration, json.dumps(row)),
+                f"INSERT OR REPLACE INTO records VALUES ({','.join('?' * 13)})",
+                (*head, created, started, duration, ref.again, json.dumps(row)),
             )
 
 

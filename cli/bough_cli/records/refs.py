@@ -1,5 +1,7 @@
 """What the name of a record's ref says: ``refs/bough/jobs/<optimization or manual>/<number>-<job>``.
 
+A job that its user let run once more has a further record, ``…-<job>.<attempt>``.
+
 What others have pushed to a coordinator lies there one level deeper, below ``refs/bough/incoming/``.
 """
 
@@ -14,7 +16,8 @@ MODELS = "refs/bough/models/"
 INCOMING = "refs/bough/incoming/"
 MANUAL = "manual"
 
-_JOB = re.compile(r"refs/bough/(?:incoming/)?jobs/([A-Za-z0-9_-]{1,64})/([0-9]{1,10})-([A-Za-z0-9_-]{1,64})")
+_ID = "([A-Za-z0-9_-]{1,64})"
+_JOB = re.compile(rf"refs/bough/(?:incoming/)?jobs/{_ID}/([0-9]{{1,10}})-{_ID}(?:\.([0-9]{{1,9}}))?")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class JobRef:
         optimization: None for a manual job.
         number: Of the trial; None for a manual job.
         job: The id.
+        again: The attempt whose record it is, for a job that its user let run once more; 0 for its first record.
     """
 
     name: str
     optimization: str | None
     number: int | None
     job: str
+    again: int = 0
 
 
 def read(name: str) -> JobRef | None:
@@ -39,7 +44,7 @@ def read(name: str) -> JobRef | None:
     found = _JOB.fullmatch(name)
     if found is None:
         return None
-    optimization, number, job = found.groups()
+    optimization, number, job, again = found.groups()
     if optimization == MANUAL:
-        return JobRef(name, None, None, job)
-    return JobRef(name, optimization, int(number), job)
+        return JobRef(name, None, None, job, int(again or 0))
+    return JobRef(name, optimization, int(number), job, int(again or 0))

@@ -90,11 +90,13 @@ def rebuild(record: Record, say: Any) -> Path:
         return folder / "bin"
     say(f"building an environment of Python {was.get('python')} and {len(wanted)} packages …")
     shutil.rmtree(folder, ignore_errors=True)
-    _run([python, "-m", "venv", str(folder)], "the virtual environment cannot be made")
+    pip = [] if wanted else ["--without-pip"]
+    _run([python, "-m", "venv", *pip, str(folder)], "the virtual environment cannot be made")
     if wanted:
         (folder / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        _run([*pip, "--no-deps", "-r", str(folder / "requirements.txt")], "the recorded packages cannot be installed")
+        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        install += ["--no-deps", "-r", str(folder / "requirements.txt")]
+        _run(install, "the recorded packages cannot be installed")
     (folder / "complete").touch()
     return folder / "bin"
 

@@ -117,6 +117,7 @@ def _optimization() -> Schema:
         "pruning": {
             "anyOf": [{"enum": [*settings.PRUNING, None]}, _object(_pruning(), minProperties=1, maxProperties=1)]
         },
+        "duplicates": {"enum": [*settings.DUPLICATES, None]},
         "grace": _DURATION,
         "term": _DURATION,
         "follow_branch": _BOOLEAN,

@@ -28,6 +28,7 @@ KEYS = (
     "agents",
     "on_failure",
     "pruning",
+    "duplicates",
     "grace",
     "term",
     "follow_branch",
@@ -37,6 +38,7 @@ PRUNING: Dict[str, Dict[str, Tuple[int, int]]] = {  # rule → its numbers: defa
     "median": {"min_trials": (5, 1), "min_epochs": (1, 1)},
     "asha": {"reduction": (3, 2), "min_epochs": (1, 1)},
 }
+DUPLICATES = ("allow", "resample", "reuse")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+\Z")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -62,6 +64,7 @@ class Settings:
         self.retry: int = 0
         self.stop_after: Optional[int] = 5  # failures in a row
         self.pruning: Optional[Dict[str, Any]] = None  # {"rule": a name in PRUNING, and its numbers}
+        self.duplicates: str = "allow"  # what becomes of a point that was tried before
         self.grace_s: float = 30.0
         self.term_s: float = 10.0
         self.follow_branch: bool = False
@@ -91,6 +94,7 @@ def read_settings(section: Dict[str, Any], place: Place) -> Settings:
     settings.follow_branch = read.boolean("follow_branch")
     _read_on_failure(settings, section.get("on_failure"), place.down("on_failure"))
     settings.pruning = _pruning(section.get("pruning"), place.down("pruning"))
+    settings.duplicates = _duplicates(section.get("duplicates"), settings.algorithm, place.down("duplicates"))
     return settings
 
 
@@ -152,6 +156,16 @@ def _pruning(section: object, place: Place) -> Optional[Dict[str, Any]]:
     check_keys(numbers, tuple(PRUNING[name]), at, name)
     read = _Reader(numbers, at)
     return {"rule": name, **{key: read.whole(key, *bounds) for key, bounds in PRUNING[name].items()}}
+
+
+def _duplicates(written: object, algorithm: str, place: Place) -> str:
+    if written is None:
+        return "allow"
+    if written not in DUPLICATES:
+        raise place.error("duplicates is " + shown(written) + ".", "Write allow, resample or reuse.")
+    if written == "resample" and algorithm == "grid":
+        raise place.error("grid tries each point once, and cannot resample.", "Take duplicates out, or write reuse.")
+    return str(written)
 
 
 def read_names(value: object, place: Place, where: str) -> Optional[List[str]]:

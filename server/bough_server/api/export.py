@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import StreamingResponse
 
 from bough_server.api.parts import TheCoordinator
@@ -22,6 +22,7 @@ from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
+Generation = Annotated[int | None, Query(ge=1)]
 Format = Literal["csv", "jsonl"]
 
 _TIMES = ("created", "started", "ended")
@@ -44,11 +45,12 @@ async def optimization(
     format: Format = "csv",
     points: bool = False,
     all_attempts: bool = False,
+    generation: Generation = None,
 ) -> Response:
-    """Return every trial, or every point of every trial."""
+    """Return every trial, or every point of every trial; of the newest generation, or of another one."""
     known = (await found.optimizations.one(optimization_id))["id"]
     make = found.exports.points if points else found.exports.trials
-    columns, rows = await make(known, all_attempts)
+    columns, rows = await make(known, all_attempts, generation)
     return file_reply(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
 
 

@@ -32,11 +32,14 @@ async def listed(
     optimization: Annotated[str | None, Query(max_length=100)] = None,
     state: Annotated[str | None, Query(max_length=500)] = None,
     manual: bool | None = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    sort: Annotated[str | None, Query(max_length=200)] = None,
+    descending: bool = False,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> Response:
-    """List jobs, newest first."""
-    rows = found.jobs.page(optimization=optimization, state=state, manual=manual, limit=limit, offset=offset)
+    """List jobs, newest first or sorted as trials are."""
+    rows = found.jobs.page(limit, offset, optimization, state, manual, model, sort, descending)
     return json_reply(await rows)
 
 

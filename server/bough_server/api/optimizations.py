@@ -35,9 +35,17 @@ async def create(request: Request, found: TheCoordinator, key: Changing) -> Resp
 
 
 @router.get("")
-async def listed(found: TheCoordinator, key: Reading, limit: Limit = 100, offset: Offset = 0) -> Response:
-    """List optimizations, newest first."""
-    return json_reply(await found.optimizations.page(limit, offset))
+async def listed(
+    found: TheCoordinator,
+    key: Reading,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    state: Annotated[str | None, Query(max_length=500)] = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    archived: bool = False,
+) -> Response:
+    """List optimizations, newest first; archived ones only when asked for."""
+    return json_reply(await found.optimizations.page(limit, offset, state, model, archived))
 
 
 @router.get("/{optimization_id}")
@@ -56,9 +64,11 @@ async def trials(
     state: Annotated[str | None, Query(max_length=500)] = None,
     limit: Limit = 100,
     offset: Offset = 0,
+    generation: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    """List trials, sorted and filtered by the store."""
-    return json_reply(await found.optimizations.trials(optimization_id, sort, descending, state, limit, offset))
+    """List trials, sorted and filtered by the store; of the newest generation, or of another one."""
+    rows = found.optimizations.trials(optimization_id, sort, descending, state, limit, offset, generation)
+    return json_reply(await rows)
 
 
 @router.post("/{optimization_id}/stop", openapi_extra=body_of())
@@ -95,11 +105,13 @@ async def enqueue(request: Request, found: TheCoordinator, key: Changing, optimi
     return json_reply(await found.optimizations.enqueue(key, known, body, idempotency_key(request)), 201)
 
 
-@router.post("/{optimization_id}/extend", openapi_extra=body_of("max_trials"))
+@router.post("/{optimization_id}/extend", openapi_extra=body_of())
 async def extend(request: Request, found: TheCoordinator, key: Changing, optimization_id: str) -> Response:
-    """Raise the number of trials."""
-    max_trials = (await read_json(request)).get("max_trials")
-    if isinstance(max_trials, bool) or not isinstance(max_trials, int):
-        raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}.')
+    """Raise the number of trials: ``max_trials`` in all, or ``by`` so many."""
+    body = await read_json(request)
+    by, max_trials = body.get("by"), body.get("max_trials")
+    wanted = max_trials if by is None else by
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise UsageError("max_trials is missing, or no whole number.", 'Send {"max_trials": 200}, or {"by": 100}.')
     known = await changeable_optimization(found, key, optimization_id)
-    return json_reply(await found.optimizations.extend(known, max_trials))
+    return json_reply(await found.optimizations.extend(known, wanted, is_more=by is not None))

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api/v1", tags=["search"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
 Seed = Annotated[int | None, Query(ge=0, lt=2**63)]
+Generation = Annotated[int | None, Query(ge=1)]
 Samples = Annotated[int, Query(ge=0, le=100)]
 
 
@@ -43,9 +44,11 @@ async def space_of_definition(
 
 
 @router.get("/optimizations/{optimization_id}/asks")
-async def asks(found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
-    """Return everything that a replay of the search needs."""
-    return json_reply(await found.searches.stored(optimization_id))
+async def asks(
+    found: TheCoordinator, key: Reading, optimization_id: str, generation: Generation = None
+) -> Response:
+    """Return everything that a replay of the search needs; of the newest generation, or of another one."""
+    return json_reply(await found.searches.stored(optimization_id, generation))
 
 
 @router.get("/optimizations/{optimization_id}/importance")
@@ -55,10 +58,12 @@ async def importance(found: TheCoordinator, key: Reading, optimization_id: str) 
 
 
 @router.get("/optimizations/{optimization_id}/verify")
-async def verify(request: Request, found: TheCoordinator, key: Reading, optimization_id: str) -> Response:
+async def verify(
+    request: Request, found: TheCoordinator, key: Reading, optimization_id: str, generation: Generation = None
+) -> Response:
     """Ask everything again; JSON lines with the progress, the last one with the verdict."""
     closing: Closing = request.app.state.closing
-    news = await found.searches.verify(optimization_id)
+    news = await found.searches.verify(optimization_id, generation)
     return StreamingResponse(lines(news, closing.event), media_type="application/jsonl")
 
 

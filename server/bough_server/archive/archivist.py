@@ -121,10 +121,8 @@ class Archivist:
             await self._clock.sleep(LINGER_S)
             self._rung.clear()
             try:
-                if await self._write_due():
+                if await self.write_once():
                     self._rung.set()  # there may be more: after another pause, so that many ends share one process
-                if self._upkeep is not None:
-                    await asyncio.to_thread(self._upkeep.work)
             except Exception as error:  # whatever it is must not end the archive for good
                 log.warning("records wait: %s", error, exc_info=not isinstance(error, BoughError))
                 await self._clock.sleep(_RETRY_S)
@@ -151,6 +149,27 @@ class Archivist:
         """
         while await self._write_due():
             pass
+
+    async def forget(self, model: str, optimization_id: str) -> int:
+        """Delete the records of an optimization that is gone from the store; return how many refs went.
+
+        Raises:
+            BoughError: git refused.
+        """
+        async with self._writing:
+            repository = await asyncio.to_thread(self._repositories.ensure, model)
+            return await asyncio.to_thread(commits.delete, repository, optimization_id)
+
+    async def write_once(self) -> bool:
+        """Write one batch, and pack what it is time for; return whether there may be more to write.
+
+        Raises:
+            BoughError: As `flush`.
+        """
+        has_written = await self._write_due()
+        if self._upkeep is not None:
+            await asyncio.to_thread(self._upkeep.work)
+        return has_written
 
     async def _write_due(self) -> bool:
         """Write one batch into each repository that wants one; return whether any job was among them."""

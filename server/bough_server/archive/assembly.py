@@ -10,7 +10,8 @@
     .bough/channels/<name>.csv    every point of the accepted attempt
     .bough/log.txt            its log; the middle is left out when it is long
     .bough/exit.json          how the supervisor saw it end
-    .bough/attempts/<n>/      channels, log and report.json of an earlier attempt
+    .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as documents
+    .bough/attempts/<n>/      channels, log, tables and report.json of an earlier attempt
 
 Everything that an export or the page shows is in here: `bough_server.archive.parsing` reads it back.
 """
@@ -23,7 +24,7 @@ from typing import Any
 from bough import _git, definition
 from bough_server.archive import records
 from bough_server.archive.gathering import Attempt, Ended
-from bough_server.archive.records import FORMAT, RecordData, json_file
+from bough_server.archive.records import FORMAT, RecordData, finite, json_lines, stored_json_file
 from bough_server.store import reads
 
 Row = Mapping[str, Any]
@@ -35,9 +36,12 @@ _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # 
 # what protects a running attempt.
 NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desired_cause", "unreachable"})
 NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
+_OF_WHICH = frozenset({"job", "attempt"})
 ENVIRONMENT = "environment"  # in an exit: the digest of what the attempt ran in
-OF_CHANNEL = ("name", "traces", "type", "main", "kpi", "kpi_trace", "maximize", "loss", "points", "declared")
+OF_ENVIRONMENT = frozenset({"interpreter", "agent", "agents", "processes", "reported"})  # what is not told by the agent
+NOT_OF_CHANNEL = frozenset({"id", "job", "attempt", "spec"})
 _OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
+OF_JOURNAL = ("stream", "acked", "crc", "bad_lines", "lost_lines")
 _LADDER = ("grace_s", "term_s")
 _OF_KPI = ("kpi_channel", "kpi_direction", "kpi_reduce")
 
@@ -47,22 +51,23 @@ def job_record(ended: Ended) -> RecordData:
     job = ended.job
     accepted = next((one for one in ended.attempts if one.row["attempt"] == job["attempt"]), None)
     files = {
-        "job.json": json_file(_job(ended, accepted)),
-        "parameters.json": json_file(job["values"] or {}),
-        "environment.json": json_file(_environment(ended, accepted)),
+        "job.json": stored_json_file(_job(ended, accepted)),
+        "parameters.json": stored_json_file(job["values"] or {}),
+        "environment.json": stored_json_file(_environment(ended, accepted)),
     }
     if ended.definition is not None:
-        files["definition.json"] = json_file(ended.definition)
+        files["definition.json"] = stored_json_file(ended.definition)
     if ended.space is not None:
-        files["space.json"] = json_file(_pick(ended.space, ("version", "space", "fixed")))
+        files["space.json"] = stored_json_file(_pick(ended.space, ("version", "space", "fixed")))
     if accepted is not None:
-        files["exit.json"] = json_file(_exit(accepted))
+        files["exit.json"] = stored_json_file(_exit(accepted))
         files |= _reported(ended, accepted, "")
     for earlier in ended.attempts:
         if earlier is not accepted:
             folder = f"attempts/{earlier.row['attempt']}/"
-            report = {"channels": _channels(earlier), "last": earlier.last, "infos": earlier.infos}
-            files |= {f"{folder}report.json": json_file(report), **_reported(ended, earlier, folder)}
+            report = {"channels": _channels(earlier), "last": finite(earlier.last), "infos": earlier.infos}
+            report[ENVIRONMENT] = _told_by_agent(ended, earlier)
+            files |= {f"{folder}report.json": stored_json_file(report), **_reported(ended, earlier, folder)}
     ref = records.job_ref(job["optimization"], job["number"], job["id"])
     return RecordData(ref, job["commit"] or None, job["ended_at"], _message(job), files)
 
@@ -72,7 +77,7 @@ def _pick(row: Row, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _but(row: Row, without: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in without}
+    return {name: finite(value) for name, value in row.items() if name not in without}
 
 
 def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
         "source": public(job["source"]),
         "run": _run(ended),
         "channels": [] if accepted is None else _channels(accepted),
-        "last": {} if accepted is None else accepted.last,
+        "last": {} if accepted is None else finite(accepted.last),
         "infos": {} if accepted is None else accepted.infos,
         "attempts": [_attempt(ended, one, one is accepted) for one in ended.attempts],
     }
@@ -93,6 +98,7 @@ def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
 def _attempt(ended: Ended, attempt: Attempt, is_accepted: bool) -> dict[str, Any]:
     agent = attempt.row["agent"]
     found = {**_but(attempt.row, NOT_OF_ATTEMPT), "agent": ended.agents[agent]["name"], "agent_id": agent}
+    found["journals"] = [_pick(one, OF_JOURNAL) for one in attempt.journals]
     return found if is_accepted else {**found, "exit": _exit(attempt)}
 
 
@@ -126,7 +132,7 @@ def _run(ended: Ended) -> dict[str, Any]:
 def _environment(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     agents = {id: _pick(row, _OF_AGENT) for id in _agents_of(ended) if (row := ended.agents.get(id))}
     infos = {} if accepted is None else accepted.infos
-    headers = [] if accepted is None else accepted.headers
+    headers = [] if accepted is None else [one["header"] or {} for one in accepted.journals]
     mine = agents.get(ended.job["agent"] or "", {})
     return {
         **_told_by_agent(ended, accepted),
@@ -138,9 +144,9 @@ def _environment(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     }
 
 
-def _told_by_agent(ended: Ended, accepted: Attempt | None) -> Row:
+def _told_by_agent(ended: Ended, attempt: Attempt | None) -> Row:
     """Return interpreter, packages and chosen variables as the agent asked the job's interpreter for them."""
-    digest = None if accepted is None or accepted.row["exit"] is None else accepted.row["exit"].get(ENVIRONMENT)
+    digest = None if attempt is None or attempt.row["exit"] is None else attempt.row["exit"].get(ENVIRONMENT)
     return {} if digest is None else ended.environments.get(digest, {})
 
 
@@ -152,8 +158,8 @@ def _channels(attempt: Attempt) -> list[dict[str, Any]]:
     """Return the channels as they were declared; of the declaration itself what is in no column."""
     found = []
     for channel in attempt.channels:
-        spec = {k: v for k, v in channel["spec"].items() if k not in OF_CHANNEL and v is not None}
-        found.append({**_pick(channel, OF_CHANNEL), **({"spec": spec} if spec else {})})
+        spec = {k: v for k, v in channel["spec"].items() if k not in channel and v is not None}
+        found.append({**_but(channel, NOT_OF_CHANNEL), **({"spec": spec} if spec else {})})
     return found
 
 
@@ -161,6 +167,8 @@ def _reported(ended: Ended, attempt: Attempt, folder: str) -> dict[str, bytes]:
     files = dict(_curves(attempt, folder))
     if attempt.log_bytes or not folder:
         files[f"{folder}log.txt"] = _log(ended, attempt)
+    for table, rows in attempt.others.items():
+        files[f"{folder}tables/{table}.jsonl"] = json_lines(_but(row, _OF_WHICH) for row in rows)
     return files
 
 
@@ -169,9 +177,9 @@ def _curves(attempt: Attempt, folder: str) -> Iterator[tuple[str, bytes]]:
     for channel in attempt.channels:
         points = reads.points_in(attempt.points.get(channel["id"], []), channel, cuts)
         traces = [column if isinstance(column, list) else column.tolist() for column in points.y]
-        rows = zip(points.x.tolist(), points.t.tolist(), *traces, points.overrun.tolist(), strict=True)
+        columns = [points.x.tolist(), points.t.tolist(), *traces, points.overrun.tolist()]
         name = records.channel_file_name(channel["name"])
-        yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], rows)
+        yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], columns)
 
 
 def _log(ended: Ended, attempt: Attempt) -> bytes:

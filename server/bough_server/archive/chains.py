@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from sqlalchemy import Table
 
 from bough_server.archive import chronicle
-from bough_server.archive.parsing import BadRecord, check_format, decoded, mapping, row
+from bough_server.archive.parsing import BadRecord, check_format, decoded, lines_of, mapping, row
 from bough_server.archive.reading import Record
 from bough_server.store import schema
 
@@ -34,17 +34,19 @@ class OptimizationRows:
         ref: Of the chain.
         row: Of the table of optimizations.
         spaces: Rows of all versions of its space.
-        trials: By number: a row of the table of jobs for each trial, QUEUED if its values are fixed, else CREATED.
+        trials: By id: a row of the table of jobs for each trial, QUEUED if its values are fixed, else CREATED.
         history: Rows of its history, in order.
         definition: The bough.yml as JSON, None if it was not known.
+        others: Rows of the other tables that belong to it.
     """
 
     ref: str
     row: dict[str, Any]
     spaces: list[dict[str, Any]] = field(default_factory=list)
-    trials: dict[int, dict[str, Any]] = field(default_factory=dict)
+    trials: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     definition: Json | None = None
+    others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def model_rows(record: Record) -> ModelRows:
@@ -62,7 +64,7 @@ def model_rows(record: Record) -> ModelRows:
         if path.startswith("revisions/"):
             revision = {**mapping(record, path), "model": found.model["id"]}
             found.revisions.append(row(schema.model_revisions, revision, path))
-    found.marks = [row(schema.job_marks, line, "marks.jsonl") for line in _mappings(record, "marks.jsonl")]
+    found.marks = [row(schema.job_marks, line, "marks.jsonl") for line in lines_of(record, "marks.jsonl")]
     return found
 
 
@@ -94,8 +96,11 @@ def optimization_rows(record: Record) -> OptimizationRows:
         fixed = line.get("values") is not None
         given |= {"state": "QUEUED", "queued_at": line.get("created_at")} if fixed else {"state": "CREATED"}
         trial = row(schema.jobs, given, "trials")
-        found.trials[trial["number"]] = trial
+        found.trials[trial["id"]] = trial
     found.history = [row(schema.history, {**line, **own}, "history") for line in _lines(record, "history")]
+    for table in chronicle.OTHERS:
+        rows = lines_of(record, f"tables/{table.name}.jsonl")
+        found.others[table] = [row(table, {**line, **own}, table.name) for line in rows]
     if [end["seq"] for end in found.history] != list(range(1, found.row["history_seq"] + 1)):
         raise BadRecord(f"holds {len(found.history)} ends, but counts {found.row['history_seq']}.")
     return found
@@ -113,14 +118,4 @@ def _check_ref(record: Record, own: str) -> None:
 
 def _lines(record: Record, folder: str) -> list[dict[str, Any]]:
     paths = sorted(path for path in record.files if path.startswith(f"{folder}/"))
-    return [line for path in paths for line in _mappings(record, path)]
-
-
-def _mappings(record: Record, path: str) -> list[dict[str, Any]]:
-    try:
-        lines: list[Any] = msgspec.json.Decoder().decode_lines(record.files.get(path) or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord(f"has a {path} that cannot be read: {error}.") from None
-    if not all(isinstance(line, dict) for line in lines):
-        raise BadRecord(f"has a {path} that does not hold a mapping a line.")
-    return lines
+    return [line for path in paths for line in lines_of(record, path)]

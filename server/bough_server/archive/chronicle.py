@@ -7,6 +7,7 @@
     .bough/spaces.json        all versions  .bough/revisions/0001.json …
     .bough/definition.json
     .bough/waiting.json       trials that have no values yet     .bough/marks.jsonl  stars, tags and notes of jobs
+    .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as edits
     .bough/trials/0000.jsonl  a line per trial whose values are fixed: what its ask saw, and what it gave
     .bough/history/0000.jsonl a line per end, in the order that the optimizer was told
 
@@ -33,12 +34,19 @@ SEGMENT = 100
 MARK = "Bough-Mark: "
 Row = Mapping[str, Any]
 
-# What a trial is from the moment its values are fixed; how it ended is in its record.
-_TRIAL = (
-    *("number", "id", "ask_number", "history_seq", "values", "revision", "commit", "folder", "source", "agents"),
-    *("priority", "max_epochs", "max_time_s", "created_at", "created_by"),
+# Of a trial, what changes after its values are fixed; how it ended is in its record.
+_LATER = frozenset(
+    """
+    optimization model state end_reason message kpi kpi_last kpi_best kpi_best_x epochs epochs_total queued_at
+    started_at ended_at duration_s exit_code attempt agent failures lost retries unreachable partial suspect
+    status desired desired_cause record
+    """.split()  # noqa: SIM905  (a list of thirty is not read)
 )
-_END = ("seq", "job", "ask_number", "values", "loss", "ended_at")
+_WITH_FORM = ("jobs", "history", "space_versions", "optimizations")
+OTHERS = tuple(
+    table for table in schema.metadata.sorted_tables if table.name not in _WITH_FORM and "optimization" in table.c
+)
+_ORDER = (schema.jobs.c.generation, schema.jobs.c.number)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class State:
 
     Args:
         mark: Digest of everything in it.
-        trials: Each trial up to this number had its values.
+        trials: So many trials had their values, all before them as well.
         ends: So many ends.
     """
 
@@ -67,27 +75,31 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     row = _one(tx, schema.optimizations, schema.optimizations.c.id == optimization_id)
     if row is None:
         return None
-    spaces = _rows(tx, schema.space_versions, optimization_id, "version")
+    spaces = _rows(tx, schema.space_versions, optimization_id, schema.space_versions.c.version)
     files = {
         "optimization.json": json_file({"format": FORMAT, **row, "source": public(row["source"])}),
-        "spaces.json": json_file([{k: v for k, v in one.items() if k != "optimization"} for one in spaces]),
+        "spaces.json": json_file([_but_optimization(one) for one in spaces]),
         "waiting.json": json_file(_trials(tx, optimization_id, schema.jobs.c["values"].is_(None))),
     }
+    for table in OTHERS:
+        if rows := _rows(tx, table, optimization_id, *table.primary_key):
+            files[f"tables/{table.name}.jsonl"] = json_lines(_but_optimization(one) for one in map(_public, rows))
     valued = _valued(tx, optimization_id)
     mark = _digest([*files.values(), repr((valued, row["history_seq"])).encode()])
     if written is not None and written.mark == mark:
         return None
     since = written or State("")
-    solid = next((i for i, number in enumerate(valued) if number != i + 1), len(valued))
     revision = schema.model_revisions.c
     its_own = (revision.model == row["model"]) & (revision.number == row["revision"])
     files["definition.json"] = json_file(tx.execute(select(revision.definition).where(its_own)).scalar_one_or_none())
-    files |= _segments("trials", _valued_trials(tx, optimization_id, since.trials // SEGMENT * SEGMENT), "number")
-    files |= _segments("history", _ends(tx, optimization_id, since.ends // SEGMENT * SEGMENT), "seq")
+    first = since.trials // SEGMENT * SEGMENT
+    files |= _segments("trials", _trials(tx, optimization_id, schema.jobs.c["values"].is_not(None), first), first)
+    first = since.ends // SEGMENT * SEGMENT
+    files |= _segments("history", _ends(tx, optimization_id, first), first)
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n\n"
     message += f"{len(valued)} trials have values, {row['history_seq']} ends are known\n\n{MARK}{mark}\n"
     record = RecordData(optimization_ref(row["id"]), None, _newest(tx, row, spaces), message, files, keeps=True)
-    return record, State(mark, solid, row["history_seq"])
+    return record, State(mark, _solid(valued), row["history_seq"])
 
 
 def model(tx: Connection, model_id: str, written: State | None) -> tuple[RecordData, State] | None:
@@ -133,36 +145,57 @@ def mark_of(message: str) -> str | None:
     return last.removeprefix(MARK) if last.startswith(MARK) else None
 
 
-def _valued(tx: Connection, optimization_id: str) -> list[int]:
-    """Return the numbers of the trials that have values."""
+def _valued(tx: Connection, optimization_id: str) -> list[tuple[int, ...]]:
+    """Return the numbers of the trials that have values, in their order."""
     mine = (schema.jobs.c.optimization == optimization_id) & schema.jobs.c["values"].is_not(None)
-    return list(tx.execute(select(schema.jobs.c.number).where(mine).order_by(schema.jobs.c.number)).scalars())
+    return [tuple(row) for row in tx.execute(select(*_ORDER).where(mine).order_by(*_ORDER))]
 
 
-def _valued_trials(tx: Connection, optimization_id: str, after: int) -> list[dict[str, Any]]:
-    return _trials(tx, optimization_id, schema.jobs.c["values"].is_not(None) & (schema.jobs.c.number > after))
+def _solid(valued: list[tuple[int, ...]]) -> int:
+    """Return how many of these, from the first on, no other will ever come in front of."""
+    for i, order in enumerate(valued):
+        is_next = i > 0 and order[-1] == valued[i - 1][-1] + 1
+        is_first = order[-1] == 1
+        if not (is_next or is_first):
+            return i
+    return len(valued)
 
 
-def _trials(tx: Connection, optimization_id: str, which: Any) -> list[dict[str, Any]]:
+def _trials(tx: Connection, optimization_id: str, which: Any, skip: int = 0) -> list[dict[str, Any]]:
     table = schema.jobs.c
-    chosen = select(*(table[name] for name in _TRIAL)).where(table.optimization == optimization_id, which)
-    rows = tx.execute(chosen.order_by(table.number)).mappings()
-    return [{**row, "source": public(row["source"])} for row in rows]
+    columns = [column for column in table if column.name not in _LATER]
+    chosen = select(*columns).where(table.optimization == optimization_id, which).order_by(*_ORDER).offset(skip)
+    return [{**row, "source": public(row["source"])} for row in tx.execute(chosen.limit(_ALL)).mappings()]
+
+
+_ALL = 2**31  # SQLite knows no offset without a limit
 
 
 def _ends(tx: Connection, optimization_id: str, after: int) -> list[dict[str, Any]]:
-    table = schema.history.c
-    mine = (table.optimization == optimization_id) & (table.seq > after)
-    return [
-        dict(row) for row in tx.execute(select(*(table[n] for n in _END)).where(mine).order_by(table.seq)).mappings()
-    ]
+    table = schema.history
+    mine = (table.c.optimization == optimization_id) & (table.c.seq > after)
+    found = tx.execute(select(table).where(mine).order_by(table.c.seq)).mappings()
+    return [_but_optimization(dict(row)) for row in found]
 
 
-def _segments(folder: str, rows: Iterable[Row], key: str) -> dict[str, bytes]:
-    found: dict[int, list[Row]] = {}
-    for row in rows:
-        found.setdefault((row[key] - 1) // SEGMENT, []).append(row)
-    return {f"{folder}/{n:04d}.jsonl": json_lines(some) for n, some in found.items()}
+def _segments(folder: str, rows: list[dict[str, Any]], first: int) -> dict[str, bytes]:
+    """Return files of a hundred rows each; ``first`` is the place of the first row, the beginning of a file."""
+    starts = range(0, len(rows), SEGMENT)
+    return {f"{folder}/{(first + i) // SEGMENT:04d}.jsonl": json_lines(rows[i : i + SEGMENT]) for i in starts}
+
+
+def _public(row: Row) -> Row:
+    """Return a row of which a column holds a row of an optimization, without a credential in its source."""
+    kept = row.get("row")
+    return (
+        {**row, "row": {**kept, "source": public(kept["source"])}}
+        if isinstance(kept, dict) and "source" in kept
+        else row
+    )
+
+
+def _but_optimization(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "optimization"}
 
 
 def _newest(tx: Connection, row: Row, spaces: list[dict[str, Any]]) -> float:
@@ -171,11 +204,13 @@ def _newest(tx: Connection, row: Row, spaces: list[dict[str, Any]]) -> float:
     claims = select(func.max(schema.attempts.c.claimed_at)).join(schema.jobs, schema.jobs.c.id == schema.attempts.c.job)
     claimed = tx.execute(claims.where(schema.jobs.c.optimization == row["id"])).scalar_one()
     known = [row["created_at"], row["ended_at"], tx.execute(ends).scalar_one(), claimed]
-    return max(float(at) for at in (*known, *(one["created_at"] for one in spaces)) if at is not None)
+    edited = [one["at"] for one in _rows(tx, schema.edits, row["id"], schema.edits.c.number)]
+    return max(float(at) for at in (*known, *edited, *(one["created_at"] for one in spaces)) if at is not None)
 
 
-def _rows(tx: Connection, table: Table, optimization_id: str, order: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in tx.execute(_of(table, table.c.optimization, optimization_id, order)).mappings()]
+def _rows(tx: Connection, table: Table, optimization_id: str, *order: Any) -> list[dict[str, Any]]:
+    found = select(table).where(table.c.optimization == optimization_id).order_by(*order)
+    return [dict(row) for row in tx.execute(found).mappings()]
 
 
 def _of(table: Table, column: Any, value: str, order: str) -> Any:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bough import _git
 from bough._git import GitFailed
-from bough_server.archive.records import RecordData, stream
+from bough_server.archive.records import JOB_REFS, OPTIMIZATION_REFS, RecordData, stream
 
 _TIMEOUT_S = 300.0
+
+_FEW = 8  # refs: so many files are synced sooner than all refs are packed
+
+# git would wait for the disk with each ref; a hundred of them take four times as long as everything else.
+LAZY_REFS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsync", "GIT_CONFIG_VALUE_0": "objects"}
 WITHOUT_CODE = "\n\nThe commit of the code was not in the coordinator's repository: this record has no parent."
 
 
@@ -60,6 +67,20 @@ def tips(repository: Path, prefix: str) -> dict[str, str]:
     return {entry[0]: entry[1] for entry in found if len(entry) == 2}
 
 
+def delete(repository: Path, optimization_id: str) -> int:
+    """Delete the refs of an optimization's records, all or none; return how many there were.
+
+    Raises:
+        GitFailed: git refused.
+    """
+    own = (f"{JOB_REFS}{optimization_id}/", f"{OPTIMIZATION_REFS}{optimization_id}")
+    refs = _git.run(["for-each-ref", "--format=%(refname)", "--", *own], git_dir=str(repository)).decode().split()
+    if refs:
+        orders = "".join(f"delete {ref}\0\0" for ref in refs).encode()
+        _git.run(["update-ref", "--stdin", "-z"], git_dir=str(repository), input=orders)
+    return len(refs)
+
+
 def dates(repository: Path, refs: Iterable[str]) -> dict[str, int]:
     """Return the committer date, seconds since the epoch, of each of these refs that exists."""
     wanted = list(refs)
@@ -76,7 +97,9 @@ def _import(repository: Path, records: Sequence[RecordData]) -> None:
             git_dir=str(repository),
             input=stream(records),
             timeout_s=_TIMEOUT_S,
+            env=LAZY_REFS,
         )
+        _sync(repository, [record.ref for record in records])
     except BaseException:
         for left in repository.glob("objects/pack/tmp_pack_*"):  # ours: pushes have folders of their own
             left.unlink(missing_ok=True)
@@ -84,6 +107,26 @@ def _import(repository: Path, records: Sequence[RecordData]) -> None:
     finally:
         for report in repository.glob("fast_import_crash_*"):  # holds what was being written
             report.unlink(missing_ok=True)
+
+
+def _sync(repository: Path, refs: Sequence[str]) -> None:
+    """See to it that these refs are on the disk: many of them as one file."""
+    if len(refs) > _FEW:
+        _git.run(["pack-refs", "--all"], git_dir=str(repository), timeout_s=_TIMEOUT_S)
+        return
+    folders = set()
+    for ref in refs:
+        path = repository / ref
+        folders.add(path.parent)
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # or it was packed meanwhile
+            os.fsync(file.fileno())
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _with_known_parents(repository: Path, records: Sequence[RecordData]) -> Iterable[RecordData]:
@@ -105,4 +148,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "is_refusal", "tips", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "dates", "delete", "is_refusal", "tips", "write"]

@@ -8,11 +8,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, tuple_
+from sqlalchemy import Connection, LargeBinary, Table, func, select, tuple_
 
+from bough import _layout
 from bough_server.store import reads, schema
 
 Row = Mapping[str, Any]
+
+# Tables that belong to attempts of jobs and have no form of their own in a record: recorded as they are, whatever they
+# hold, so that a new one is not forgotten.
+_WITH_FORM = ("attempts", "streams", "channels", "log_chunks", "infos")
+OTHERS = tuple(
+    table
+    for table in schema.metadata.sorted_tables
+    if table.name not in _WITH_FORM
+    and {"job", "attempt"} <= set(table.c.keys())
+    and not any(isinstance(column.type, LargeBinary) for column in table.c)
+)
 BATCH_BYTES = 64 * 1024 * 1024  # of points and logs that are read at once
 _POINT_BYTES = 64  # of a point as text, about
 _SHORT_LOG = 64 * 1024
@@ -28,9 +40,10 @@ class Attempt:
         points: Chunks of points by channel's id: (writer, bytes).
         last: Newest value of each trace, by the name of the trace.
         infos: What the script said of itself.
-        headers: First line of each journal.
+        journals: Rows of its streams, without that of the log.
         log_bytes: Length of the log.
         log: The log where it is short; else None, and `Ended.log` reads it.
+        others: Rows of all other tables that belong to it, by the table's name (`OTHERS`).
     """
 
     row: Row
@@ -38,9 +51,10 @@ class Attempt:
     points: dict[int, list[tuple[str, bytes]]] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
     infos: dict[str, Any] = field(default_factory=dict)
-    headers: list[Row] = field(default_factory=list)
+    journals: list[Row] = field(default_factory=list)
     log_bytes: int = 0
     log: bytes | None = None
+    others: dict[str, list[Row]] = field(default_factory=dict)
 
 
 @dataclass
@@ -128,8 +142,11 @@ def _attempts(tx: Connection, ids: list[str]) -> dict[str, list[Attempt]]:
     for row in _rows(tx, schema.infos, ids, schema.infos.c.name):
         found[row["job"], row["attempt"]].infos[row["name"]] = row["value"]
     for row in _rows(tx, schema.streams, ids, schema.streams.c.stream):
-        if row["header"] is not None:
-            found[row["job"], row["attempt"]].headers.append(row["header"])
+        if row["stream"] != _layout.LOG_STREAM:
+            found[row["job"], row["attempt"]].journals.append(row)
+    for table in OTHERS:
+        for row in _rows(tx, table, ids, table.c.attempt, *table.primary_key):
+            found[row["job"], row["attempt"]].others.setdefault(table.name, []).append(row)
     _logs(tx, ids, found)
     grouped: dict[str, list[Attempt]] = defaultdict(list)
     for (job_id, _), attempt in found.items():
@@ -170,8 +187,8 @@ def _logs(tx: Connection, ids: list[str], found: Mapping[tuple[str, int], Attemp
         attempt.log = (attempt.log or b"") + zlib.decompress(data)
 
 
-def _rows(tx: Connection, table: Table, ids: list[str], order: Any) -> list[dict[str, Any]]:
-    found = select(table).where(table.c.job.in_(ids)).order_by(table.c.job, order)
+def _rows(tx: Connection, table: Table, ids: list[str], *order: Any) -> list[dict[str, Any]]:
+    found = select(table).where(table.c.job.in_(ids)).order_by(table.c.job, *order)
     return [dict(row) for row in tx.execute(found).mappings()]
 
 

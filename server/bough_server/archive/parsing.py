@@ -10,16 +10,19 @@ import csv
 import io
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import BigInteger, Boolean, Float, Integer, Table, Text
+from sqlalchemy import Boolean, Float, Integer, Table, Text
 
 from bough import _layout
 from bough_server.archive import records
+from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
 from bough_server.store import points as codec
@@ -27,6 +30,7 @@ from bough_server.store import reads, schema
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
+_LINES = msgspec.json.Decoder()
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -61,6 +65,8 @@ class JobRows:
     logs: list[dict[str, Any]] = field(default_factory=list)
     streams: list[dict[str, Any]] = field(default_factory=list)
     infos: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -82,7 +88,9 @@ def job_rows(record: Record) -> JobRows:
     _check_job(record, found.job)
     found.kpi_settings = {f"kpi_{name}": value for name, value in _dict(_dict(told, "run"), "kpi").items()}
     found.definition = mapping(record, "definition.json") if "definition.json" in files else None
-    found.agents = _agents(mapping(record, "environment.json"))
+    environment = mapping(record, "environment.json")
+    found.agents = _agents(environment)
+    found.environments[found.job["attempt"]] = {k: v for k, v in environment.items() if k not in OF_ENVIRONMENT}
     _add_attempts(found, told, record)
     return found
 
@@ -121,28 +129,41 @@ def row(table: Table, told: Json, what: str) -> dict[str, Any]:
         BadRecord: Something is of another type.
     """
     found = {}
-    for column in table.columns:
-        if column.autoincrement is True or (table is schema.channels and column.name == "id"):
-            continue
-        value = told.get(column.name)
+    for name, nothing, fits, is_float in _columns(table):
+        value = told.get(name)
+        if is_float and type(value) is str:
+            value = _NOT_FINITE.get(value, value)
         if value is None:
-            found[column.name] = None if column.nullable else _nothing(column.type)
-            continue
-        value = _NOT_FINITE.get(value, value) if isinstance(column.type, Float) and isinstance(value, str) else value
-        if not _fits(column.type, value):
-            raise BadRecord(f"says {column.name} {str(value)[:60]!r} in {what}, which is of another type.")
-        found[column.name] = value
+            found[name] = nothing
+        elif fits(value):
+            found[name] = value
+        else:
+            raise BadRecord(f"says {name} {str(value)[:60]!r} in {what}, which is of another type.")
     return found
 
 
-def _fits(kind: Any, value: Any) -> bool:
+@cache
+def _columns(table: Table) -> list[tuple[str, Any, Callable[[Any], bool], bool]]:
+    """Return name, value where nothing is told, check and whether it is a float, of all columns that are read."""
+    return [
+        (column.name, None if column.nullable else _nothing(column.type), _check(column.type), _is_float(column.type))
+        for column in table.columns
+        if not (table is schema.channels and column.name == "id")
+    ]
+
+
+def _check(kind: Any) -> Callable[[Any], bool]:
     if isinstance(kind, Boolean):
-        return isinstance(value, bool)
-    if isinstance(kind, Integer | BigInteger):
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        return lambda value: type(value) is bool
     if isinstance(kind, Float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str) if isinstance(kind, Text) else True
+        return lambda value: type(value) in (int, float)
+    if isinstance(kind, Integer):
+        return lambda value: type(value) is int and -(2**63) <= value < 2**63
+    return (lambda value: type(value) is str) if isinstance(kind, Text) else (lambda value: True)
+
+
+def _is_float(kind: Any) -> bool:
+    return isinstance(kind, Float)
 
 
 def _nothing(kind: Any) -> Any:
@@ -199,7 +220,11 @@ def _add_attempts(found: JobRows, told: Json, record: Record) -> None:
         number = attempt["attempt"]
         folder = "" if is_accepted else f"attempts/{number}/"
         report = told if is_accepted else mapping(record, f"{folder}report.json")
+        if not is_accepted:
+            found.environments[number] = _dict(report, ENVIRONMENT)
         _add_report(found, report, record, folder, number)
+        _add_journals(found, _list(one, "journals"), number)
+        _add_others(found, record, folder, number)
     numbers = [attempt["attempt"] for attempt in found.attempts]
     if sorted(set(numbers)) != numbers:
         raise BadRecord("has attempts that are not in order.")
@@ -217,6 +242,34 @@ def _add_report(found: JobRows, report: Json, record: Record, folder: str, attem
         found.logs.append({**key, "offset": 0, "n": len(log), "data": zlib.compress(log, 1)})
         stream = {**key, "stream": _layout.LOG_STREAM, "acked": len(log), "crc": zlib.crc32(log)}
         found.streams.append({**stream, "bad_lines": 0, "lost_lines": 0, "header": None})
+
+
+def _add_journals(found: JobRows, journals: Iterable[Json], attempt: int) -> None:
+    for one in journals:
+        given = {**one, "job": found.job["id"], "attempt": attempt}
+        stream = row(schema.streams, given, "job.json")
+        if not stream["stream"].startswith(_layout.JOURNAL_STREAM):
+            raise BadRecord(f"says that {stream['stream'][:60]!r} is a journal.")
+        found.streams.append(stream | {"header": None})
+
+
+def _add_others(found: JobRows, record: Record, folder: str, attempt: int) -> None:
+    """Read the tables that are recorded as they are; one that is not known here is of another version, and left out."""
+    for table in OTHERS:
+        rows = lines_of(record, f"{folder}tables/{table.name}.jsonl")
+        given = ({**one, "job": found.job["id"], "attempt": attempt} for one in rows)
+        found.others.setdefault(table, []).extend(row(table, one, table.name) for one in given)
+
+
+def lines_of(record: Record, path: str) -> list[dict[str, Any]]:
+    """Return the mappings in a file that holds one a line; none where there is no such file."""
+    try:
+        lines: list[Any] = _LINES.decode_lines(record.files.get(path) or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRecord(f"has a {path} that cannot be read: {error}.") from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise BadRecord(f"has a {path} that does not hold a mapping a line.")
+    return lines
 
 
 def _channel(told: Json, last: Json, record: Record, folder: str) -> Channel:

@@ -54,11 +54,23 @@ def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:
 
 
 def stream(records: Iterable[RecordData]) -> bytes:
-    """Return the bytes that make ``git fast-import`` write all of these records."""
-    return b"".join(_commit(record) for record in records) + b"done\n"
+    """Return the bytes that make ``git fast-import`` write all of these records.
+
+    All files of one name come one after the other: git then stores each as its difference from the one before. The
+    same content is sent once.
+    """
+    found = list(records)
+    marks: dict[bytes, int] = {}
+    lines: list[bytes] = []
+    for path, i in sorted((path, i) for i, record in enumerate(found) for path in record.files):
+        content = found[i].files[path]
+        if content not in marks:
+            marks[content] = len(marks) + 1
+            lines.append(b"blob\nmark :%d\ndata %d\n%s\n" % (marks[content], len(content), content))
+    return b"".join(lines) + b"".join(_commit(record, marks) for record in found) + b"done\n"
 
 
-def _commit(record: RecordData) -> bytes:
+def _commit(record: RecordData, marks: Mapping[bytes, int]) -> bytes:
     message = record.message.encode("utf-8", "replace")
     lines = [
         b"commit %s\n" % record.ref.encode(),
@@ -72,8 +84,7 @@ def _commit(record: RecordData) -> bytes:
     if record.parent is not None and not record.keeps:
         lines.append(b"D %s\n" % _FOLDER.encode())  # code that holds such a folder must not leak into the record
     for path, content in sorted(record.files.items()):
-        lines.append(b"M 100644 inline %s\n" % _quoted(f"{_FOLDER}/{path}"))
-        lines.append(b"data %d\n%s\n" % (len(content), content))
+        lines.append(b"M 100644 :%d %s\n" % (marks[content], _quoted(f"{_FOLDER}/{path}")))
     return b"".join([*lines, b"\n"])
 
 
@@ -88,7 +99,12 @@ def json_file(value: Any) -> bytes:
 
     Keys keep their order: in values and infos it is that of the columns of an export.
     """
-    return msgspec.json.format(msgspec.json.encode(finite(value)), indent=2) + b"\n"
+    return stored_json_file(finite(value))
+
+
+def stored_json_file(value: Any) -> bytes:
+    """As `json_file`, of what came out of JSON columns of the store: all numbers in there are finite."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def json_lines(rows: Iterable[Any]) -> bytes:
@@ -128,21 +144,18 @@ def channel_file_name(name: str) -> str:
     return f"{kept or '%'}.csv"
 
 
-def channel_csv(traces: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def channel_csv(traces: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
     """Return a channel as CSV: x, time, one column per trace, overrun; in the order the points came.
 
     Args:
         traces: Names of the traces.
-        rows: (x, t, y of each trace…, overrun) per point; y is a number or a text.
+        columns: x, t, y of each trace (numbers, or texts), overrun (booleans).
     """
-    lines = [",".join(_cell(name) for name in ["x", "time", *traces, "overrun"])]
-    lines += [",".join(_cell(value) for value in row) for row in rows]
+    cells = [[_text_cell(one) if isinstance(one, str) else number_text(one) for one in y] for y in columns[:-1]]
+    lines = [",".join(map(_text_cell, ["x", "time", *traces, "overrun"]))]
+    lines += map(",".join, zip(*cells, ["1" if one else "0" for one in columns[-1]], strict=True))
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace('"', '""') + '"' if any(c in value for c in ',"\n\r') else value
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return "" if value is None else number_text(value)
+def _text_cell(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if any(c in value for c in ',"\n\r') else value

@@ -149,3 +149,6 @@ class Repositories:
         for pattern in ("*/*.git/fast_import_crash_*", "*/*.git/objects/pack/tmp_*"):
             for left in self.root.glob(pattern):
                 left.unlink(missing_ok=True)
+        for ref in self.root.glob("*/*.git/refs/bough/**/*"):  # a machine that lost power
+            if ref.is_file() and ref.stat().st_size == 0:
+                ref.unlink(missing_ok=True)

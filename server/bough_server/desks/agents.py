@@ -18,7 +18,6 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.eligible import Free, slots_of
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
-from bough_server.service.pruning import Pruner
 from bough_server.service.sync import DecidesMore, Message, Outcome, read_header, save_heartbeat, slices
 from bough_server.store import schema
 
@@ -31,7 +30,6 @@ class Agents:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._pruner = Pruner()
         self._dispatcher = Dispatcher(
             ground.fleet,
             ground.asks.prepared,
@@ -74,7 +72,7 @@ class Agents:
         answers = ground.asks.answers
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
-        message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner, not told.events)
+        message = Message(row, told, parts, now, clock, self._dispatcher, most, ground.pruner, not told.events)
         outcome = await self._handled(message)
         ground.fleet.renew(outcome.accepted, message.clock)
         await self._refresh(outcome.changes.agents)

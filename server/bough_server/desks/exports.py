@@ -16,15 +16,17 @@ class Exports:
         self._ground = ground
 
     async def trials(
-        self, optimization_id: str, all_attempts: bool = False
+        self, optimization_id: str, all_attempts: bool = False, generation: int | None = None
     ) -> tuple[list[str], Iterator[dict[str, Any]]]:
         """Return the columns and rows of the table of all trials; the rows are read as they are taken."""
-        columns, rows = await self._ground.store.read(lambda tx: export.trial_table(tx, optimization_id, all_attempts))
+        columns, rows = await self._ground.store.read(
+            lambda tx: export.trial_table(tx, optimization_id, all_attempts, generation)
+        )
         return columns, iter(rows)
 
     async def points(
-        self, optimization_id: str, all_attempts: bool = False
+        self, optimization_id: str, all_attempts: bool = False, generation: int | None = None
     ) -> tuple[list[str], Iterator[dict[str, Any]]]:
         """Return the columns and rows of all points; the rows are read job by job as they are taken."""
-        found = await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts))
+        found = await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts, generation))
         return list(export.POINT_COLUMNS), export.point_rows_of(self._ground.store.read_sync, found)

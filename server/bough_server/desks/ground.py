@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,12 +14,13 @@ from bough_server.archive.repositories import Repositories
 from bough_server.broker import Broker
 from bough_server.config import Config
 from bough_server.peers import Alone, Notified, Peers
-from bough_server.service import optimizations, restored
+from bough_server.service import duplicates, optimizations, restored
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
+from bough_server.service.pruning import Pruner
 from bough_server.store import postgres, reads
 from bough_server.store.database import Database
 
@@ -45,6 +46,8 @@ class Ground:
         self.bells: dict[str, asyncio.Event] = {}
         self.first_attempt = 1
         self.peers: Peers = Alone()
+        self.pruner = Pruner()
+        self.delete_records: Callable[[str, str], Awaitable[int]] | None = None  # of a model's optimization
         self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
         self.repositories: Repositories
@@ -64,7 +67,7 @@ class Ground:
         if isinstance(self.store.backend, postgres.Postgres):
             self.instance = await self.store.write(restored.instance)  # the same for all that share the store
             self.peers = Notified(postgres.plain_url(self.store.backend.url), self)
-        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed)
+        self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed, self._is_exhausted)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
         await self.peers.start()
 
@@ -128,6 +131,11 @@ class Ground:
         changes = Changes()
         text = f"the optimizer cannot go on: {reason} Then: bough optimization resume {optimization_id}."
         await self.store.write(lambda tx: optimizations.pause(tx, optimization_id, changes, release=False, reason=text))
+        await self.commit(changes)
+
+    async def _is_exhausted(self, row: Mapping[str, Any], size: int) -> None:
+        changes, now = Changes(), self.clock.now()
+        await self.store.write(lambda tx: duplicates.end_with_the_space(tx, row, size, now, changes))
         await self.commit(changes)
 
 

@@ -44,15 +44,19 @@ class Jobs:
         optimization: str | None = None,
         state: str | None = None,
         manual: bool | None = None,
+        model: str | None = None,
+        sort: str | None = None,
+        descending: bool = False,
     ) -> dict[str, Any]:
-        """List jobs, newest first: `GET /jobs`."""
+        """List jobs, newest first or sorted: `GET /jobs`."""
 
         def page(tx: Connection) -> dict[str, Any]:
             column = schema.jobs.c.optimization
             where = [] if optimization is None else [column == reads.optimization(tx, optimization)["id"]]
             where += [jobs.in_state(state)] if state else []
             where += [] if manual is None else [column.is_(None) if manual else column.is_not(None)]
-            rows, total = jobs.page(tx, where, None, False, limit, offset)
+            where += [] if model is None else [schema.jobs.c.model == model]
+            rows, total = jobs.page(tx, where, sort, descending, limit, offset)
             return {"rows": views.jobs_view(tx, rows), "total": total}
 
         return await self._ground.store.read(page)

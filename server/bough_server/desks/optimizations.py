@@ -12,10 +12,21 @@ from bough.errors import UsageError
 from bough_server.desks.ground import Ground, mapping
 from bough_server.desks.jobs import Jobs
 from bough_server.optimizers.extras import check_installed
-from bough_server.service import definitions, given, idempotency, jobs, observations, optimizations, pausing, views
+from bough_server.service import (
+    definitions,
+    given,
+    idempotency,
+    jobs,
+    observations,
+    optimizations,
+    pausing,
+    removal,
+    searches,
+    views,
+)
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
-from bough_server.store import reads, schema
+from bough_server.store import reads
 
 
 class Optimizations:
@@ -49,9 +60,17 @@ class Optimizations:
         self._ground.ring_wanting()
         return await self.one(made)
 
-    async def page(self, limit: int = 50, offset: int = 0) -> dict[str, Any]:
+    async def page(
+        self,
+        limit: int = 50,
+        offset: int = 0,
+        state: str | None = None,
+        model: str | None = None,
+        archived: bool = False,
+    ) -> dict[str, Any]:
         """List optimizations, newest first: `GET /optimizations`."""
-        return await self._ground.store.read(lambda tx: views.plain(views.optimizations_page(tx, limit, offset)))
+        where = removal.listed(state, model, archived)
+        return await self._ground.store.read(lambda tx: views.plain(views.optimizations_page(tx, limit, offset, where)))
 
     async def one(self, optimization_id: str) -> dict[str, Any]:
         """Show one optimization; the beginning of its id will do."""
@@ -67,11 +86,13 @@ class Optimizations:
         state: str | None = None,
         limit: int = 100,
         offset: int = 0,
+        generation: int | None = None,
     ) -> dict[str, Any]:
-        """List the trials of an optimization: `GET /optimizations/{id}/trials`."""
+        """List the trials of an optimization, of its newest generation: `GET /optimizations/{id}/trials`."""
 
         def page(tx: Connection) -> dict[str, Any]:
-            where = [schema.jobs.c.optimization == reads.optimization(tx, optimization_id)["id"]]
+            row = reads.optimization(tx, optimization_id)
+            where = [views.in_generation(searches.of_generation(tx, row, generation))]
             where += [jobs.in_state(state)] if state else []
             rows, total = jobs.page(tx, where, sort or "number", descending, limit, offset)
             return {"rows": views.jobs_view(tx, rows), "total": total}
@@ -81,7 +102,7 @@ class Optimizations:
     async def stop(self, optimization_id: str, now: bool = False) -> dict[str, Any]:
         """Start nothing more of it; ``now`` also stops what runs."""
         at = self._ground.clock.now()
-        return await self._steer(lambda tx, changes: optimizations.stop(tx, optimization_id, at, changes, at_once=now))
+        return await self.steer(lambda tx, changes: optimizations.stop(tx, optimization_id, at, changes, at_once=now))
 
     async def pause(self, optimization_id: str, release: bool = False, freeze: bool = False) -> dict[str, Any]:
         """Start nothing of it for now; ``release`` also gives back what runs, ``freeze`` pauses that."""
@@ -92,15 +113,18 @@ class Optimizations:
                 pausing.freeze(tx, known, changes)
             return known
 
-        return await self._steer(pause)
+        return await self.steer(pause)
 
     async def resume(self, optimization_id: str) -> dict[str, Any]:
         """Go on after a pause."""
-        return await self._steer(lambda tx, changes: optimizations.resume(tx, optimization_id, changes))
+        return await self.steer(lambda tx, changes: optimizations.resume(tx, optimization_id, changes))
 
-    async def extend(self, optimization_id: str, max_trials: int) -> dict[str, Any]:
-        """Give it more trials; one that has ended goes on."""
-        return await self._steer(lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, changes))
+    async def extend(self, optimization_id: str, max_trials: int, is_more: bool = False) -> dict[str, Any]:
+        """Give it more trials, so many in all or more; one that has ended goes on."""
+        now = self._ground.clock.now()
+        return await self.steer(
+            lambda tx, changes: optimizations.extend(tx, optimization_id, max_trials, now, changes, is_more=is_more)
+        )
 
     async def enqueue(
         self, key: Key, optimization_id: str, body: Any, idempotency_key: str | None = None
@@ -119,7 +143,11 @@ class Optimizations:
         self._ground.ring_wanting()
         return await self._jobs.one(made)
 
-    async def _steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
+    async def steer(self, work: Callable[[Connection, Changes], str]) -> dict[str, Any]:
+        """Do something to an optimization, with what follows from it, in one transaction; return how it is then.
+
+        ``work`` returns its full id.
+        """
         changes = Changes()
         now = self._ground.clock.now()
 

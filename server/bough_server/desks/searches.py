@@ -23,7 +23,7 @@ class Searches:
         self._ground = ground
         self._verification = asyncio.Lock()
         self._weighing = asyncio.Lock()
-        self._weighed: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}  # by optimization: as of when, and what
+        self._weighed: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}  # by optimization: as of what
 
     async def space(self, optimization_id: str, seed: int | None = None, samples: int = 10) -> dict[str, Any]:
         """Show the space of an optimization, with samples: `GET /optimizations/{id}/space`."""
@@ -41,18 +41,18 @@ class Searches:
         default = found.settings.seed or 0
         return await self._ground.optimizer.describe(found.space.to_json(), default if seed is None else seed, samples)
 
-    async def stored(self, optimization_id: str) -> dict[str, Any]:
+    async def stored(self, optimization_id: str, generation: int | None = None) -> dict[str, Any]:
         """Return everything that a replay needs: `GET /optimizations/{id}/asks`."""
-        return await self._ground.store.read(lambda tx: searches.search(tx, optimization_id).to_json())
+        return await self._ground.store.read(lambda tx: searches.search(tx, optimization_id, generation).to_json())
 
-    async def verify(self, optimization_id: str) -> AsyncGenerator[dict[str, Any]]:
+    async def verify(self, optimization_id: str, generation: int | None = None) -> AsyncGenerator[dict[str, Any]]:
         """Return what `replay` says of an optimization, from a process of its own: asks of running ones go on.
 
         Raises:
-            NotFound: There is no such optimization.
+            NotFound: There is no such optimization, or it never had that generation.
             Conflict: Another one is being verified; each costs a core.
         """
-        found = await self._ground.store.read(lambda tx: searches.search(tx, optimization_id))
+        found = await self._ground.store.read(lambda tx: searches.search(tx, optimization_id, generation))
         if self._verification.locked():
             raise Conflict("another optimization is being verified.", "Try again when that is over.")
         return self._replayed(found)
@@ -67,14 +67,14 @@ class Searches:
             OptimizerFailed: It cannot be computed.
         """
         found = await self._ground.store.read(lambda tx: searches.told(tx, optimization_id))
-        as_of = found.space_version, len(found.history)
+        as_of = found.as_of
         async with self._weighing:
             known = self._weighed.pop(found.id, None)
             weighed = known[1] if known is not None and known[0] == as_of else await self._weigh(found)
             self._weighed[found.id] = as_of, weighed
             while len(self._weighed) > WEIGHED_MOST:
                 del self._weighed[next(iter(self._weighed))]
-        return {"optimization": found.id, "history_seq": len(found.history), **weighed}
+        return {"optimization": found.id, "history_seq": as_of[2], **weighed}
 
     async def _weigh(self, found: searches.Told) -> dict[str, Any]:
         process = OptimizerProcess()

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bough_server.optimizers.again import ask_again, counted_point
 from bough_server.optimizers.base import Ask, OptimizerFailed, Outcome, Value
 
 _LAST_BITS = 1e-9  # relative: what other versions of the same arithmetic may differ by
@@ -37,6 +38,7 @@ class Trial:
         seen: How many entries of the history the ask saw.
         values: Flat, as the trial has them.
         told: Its values as the history has them; None if it is not in there.
+        again: Which try of the ask gave them, from 0 (`again.ask_again`).
     """
 
     number: int
@@ -44,6 +46,23 @@ class Trial:
     seen: int
     values: Values
     told: Values | None
+    again: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was told at one moment.
+
+    Attributes:
+        seq: Its number in the history of the optimization, rising.
+        place: Which trial it is of, from 0 in the order in which they were first heard of; a later entry of the same
+            trial takes the place of the earlier one.
+        outcome: What was told.
+    """
+
+    seq: int
+    place: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class Search:
     made_with: Sequence[Mapping[str, Any]]
     spaces: Mapping[int, Mapping[str, Any]]
     trials: Sequence[Trial]
-    history: Sequence[Outcome]
+    history: Sequence[Entry]
 
     def made(self, ask: int) -> Mapping[str, Any]:
         """Return the entry that holds for that ask."""
@@ -73,8 +92,19 @@ class Search:
         """Return the ask that the trial's values answered."""
         made = self.made(trial.ask)
         space = self.spaces[made["space_version"]]
-        seen = self.history[: trial.seen]
-        return Ask(self.id, made["algorithm"], space, seen, trial.ask, made["seed"], made["initial_random"])
+        ask = Ask(
+            self.id, made["algorithm"], space, self.seen(trial.seen), trial.ask, made["seed"], made["initial_random"]
+        )
+        return ask_again(ask, trial.again)
+
+    def seen(self, seq: int) -> list[Outcome]:
+        """Return what an optimizer had been told when the history ended with entry ``seq``."""
+        told: dict[int, Outcome] = {}
+        for entry in self.history:
+            if entry.seq > seq:
+                break
+            told[entry.place] = entry.outcome
+        return list(told.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON data from which `from_json` makes the same."""
@@ -82,15 +112,17 @@ class Search:
             "id": self.id,
             "made_with": [dict(one) for one in self.made_with],
             "spaces": [[version, dict(space)] for version, space in self.spaces.items()],
-            "trials": [[one.number, one.ask, one.seen, one.values, one.told] for one in self.trials],
-            "history": [[one.number, one.values, one.loss] for one in self.history],
+            "trials": [[one.number, one.ask, one.seen, one.values, one.told, one.again] for one in self.trials],
+            "history": [
+                [one.seq, one.place, one.outcome.number, one.outcome.values, one.outcome.loss] for one in self.history
+            ],
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Search:
         """Return the search that `to_json` described."""
         trials = [Trial(*one) for one in data["trials"]]
-        history = [Outcome(*one) for one in data["history"]]
+        history = [Entry(seq, place, Outcome(*one)) for seq, place, *one in data["history"]]
         return Search(data["id"], data["made_with"], dict(data["spaces"]), trials, history)
 
 
@@ -114,7 +146,8 @@ async def replay(search: Search, optimizer: Asked) -> AsyncGenerator[dict[str, A
 async def _difference(search: Search, trial: Trial, optimizer: Asked) -> dict[str, Any] | None:
     """Return how the trial differs from what is answered now, or from what the history holds of it."""
     try:
-        again = await optimizer.ask(search.ask_of(trial))
+        ask = search.ask_of(trial)
+        again = counted_point(ask, trial.again) or await optimizer.ask(ask)
     except OptimizerFailed as error:
         return _named(trial, None, None, None, f"the optimizer does not answer its ask now: {error}")
     path = first_difference(trial.values, again)

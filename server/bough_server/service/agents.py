@@ -15,6 +15,25 @@ from bough_server.store.schema import agents
 MOST_SLOTS = 1024
 
 
+class OfferedGpu(msgspec.Struct, frozen=True):
+    """One GPU that an agent's jobs may use."""
+
+    index: int
+    memory_bytes: int
+    name: str = ""
+
+
+class Offers(msgspec.Struct, frozen=True):
+    """What an agent has for jobs; None: it does not say, and nothing is counted."""
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    gpus: list[OfferedGpu] = []
+    data: list[str] = []
+    allow: list[str] = []
+    confinement: str = ""
+
+
 class Registration(msgspec.Struct, frozen=True):
     """What an agent says of itself when it connects."""
 
@@ -26,7 +45,7 @@ class Registration(msgspec.Struct, frozen=True):
     host: str = ""
     system: dict[str, Any] = {}
     labels: list[str] = []
-    offers: dict[str, Any] = {}
+    offers: Offers = Offers()
 
 
 def read_registration(body: Any) -> Registration:
@@ -64,7 +83,7 @@ def require_agent_scope(key: Key) -> None:
 def register(tx: Connection, key: Key, told: Registration, now: float, new_id: Callable[[], str]) -> dict[str, Any]:
     """Return the agent's row: the known one of that name and key, or a new one."""
     mine = (agents.c.name == told.name) & (agents.c.key == key.id)
-    values = {**msgspec.structs.asdict(told), "registered_at": now, "seen_at": now}
+    values = {**msgspec.to_builtins(told), "registered_at": now, "seen_at": now}
     before = tx.execute(select(agents.c.id, agents.c.slots).where(mine)).first()
     if before is None:
         known = new_id()

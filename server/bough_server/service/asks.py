@@ -12,15 +12,20 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
-from bough_server.optimizers.client import Ask, OptimizerFailed, Outcome
-from bough_server.service import provenance
+from bough.definition import Space
+from bough_server.optimizers.again import TRIES, ask_again, counted_point
+from bough_server.optimizers.client import Ask, OptimizerFailed
+from bough_server.service import definitions, duplicates, provenance
+from bough_server.service.optimizations import points_of
 from bough_server.service.states import CREATED, LIVE, RUNNING
+from bough_server.service.told import Told
 from bough_server.store.database import Database
-from bough_server.store.schema import history, jobs, optimizations, space_versions
+from bough_server.store.schema import jobs, optimizations, space_versions
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 1.0  # after an error of the store
@@ -53,12 +58,24 @@ class Prepared:
         history_seq: How many ends it saw.
         needs_history: Whether it would be another one with more of them.
         values: Flat.
+        made_with: See `made_with`.
+        digest: Names the values.
+        again: Which try of the ask gave them, from 0; below 0 a counted point (`optimizers.again`).
     """
 
     number: int
     history_seq: int
     needs_history: bool
     values: Mapping[str, Any]
+    made_with: tuple[Any, ...]
+    digest: str = ""
+    again: int = 0
+
+
+def made_with(optimization: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what else the answers depend on; an edit or a restart makes it another one."""
+    names = ("generation", "space_version", "algorithm", "seed", "initial_random", "duplicates")
+    return tuple(optimization[name] for name in names)
 
 
 def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
@@ -70,7 +87,7 @@ def needs_history(optimization: Mapping[str, Any], number: int) -> bool:
 
 def is_current(prepared: Prepared, optimization: Mapping[str, Any]) -> bool:
     """Return whether ``prepared`` may be the next trial's: with several at a time it may have missed one end."""
-    if prepared.number != optimization["asks"]:
+    if prepared.number != optimization["asks"] or prepared.made_with != made_with(optimization):
         return False
     missed = 0 if optimization["max_parallel"] == 1 else 1
     return not prepared.needs_history or optimization["history_seq"] - prepared.history_seq <= missed
@@ -85,14 +102,16 @@ class Asks:
         optimizer: Optimizer,
         on_ready: Callable[[str], None],
         on_failure: Callable[[str, str], Any],
+        on_exhausted: Callable[[Mapping[str, Any], int], Any],
     ) -> None:
         self._store = store
         self._optimizer = optimizer
         self._on_ready = on_ready
         self._on_failure = on_failure
+        self._on_exhausted = on_exhausted
         self._ready: dict[str, list[Prepared]] = {}
-        self._outcomes: dict[str, list[Outcome]] = {}
-        self._spaces: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, Told] = {}
+        self._spaces: dict[str, tuple[int, dict[str, Any]]] = {}  # the newest version of each
         self._awake: dict[str, None] = {}
         self._something = asyncio.Event()
         self._answered = asyncio.Condition()
@@ -140,7 +159,7 @@ class Asks:
             return
         number = row["asks"] + len(self._keep(row))
         try:
-            values = await self._optimizer.ask(self._ask(row, number))
+            answer = await self._answer(row, number)
         except OptimizerFailed as error:
             await self._on_failure(optimization_id, str(error))
             return
@@ -148,21 +167,61 @@ class Asks:
             _log.exception("ask %d of optimization %s", number, optimization_id)
             await self._on_failure(optimization_id, f"{type(error).__name__}: {error}.")
             return
+        if answer is None:
+            return
+        values, again = answer
         await self._note(row, number)
-        found = Prepared(number, row["history_seq"], needs_history(row, number), values)
+        digest = definitions.digest_of(values)
+        found = Prepared(number, row["history_seq"], needs_history(row, number), values, made_with(row), digest, again)
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
+        await self._tell_waiting()
+        self.wake(optimization_id)
+
+    async def _tell_waiting(self) -> None:
         async with self._answered:
             self.answers += 1
             self._answered.notify_all()
-        self.wake(optimization_id)
+
+    async def _answer(self, row: Mapping[str, Any], number: int) -> tuple[dict[str, Any], int] | None:
+        """Return the values of an ask and which try of it gave them; None where there is nothing left to try."""
+        ask = self._ask(row, number)
+        values = await self._optimizer.ask(ask)
+        if row["duplicates"] != duplicates.RESAMPLE:
+            return values, 0
+        known = await self._store.read(lambda tx: duplicates.tried(tx, row))
+        known |= {one.digest for one in self._ready.get(row["id"], [])}
+        for again in range(1, TRIES):
+            if definitions.digest_of(values) not in known:
+                return values, again - 1
+            values = await self._optimizer.ask(ask_again(ask, again))
+        return await self._last_resort(row, ask, values, known)
+
+    async def _last_resort(
+        self, row: Mapping[str, Any], ask: Ask, values: dict[str, Any], known: set[str]
+    ) -> tuple[dict[str, Any], int] | None:
+        """No try was new: count through the space, if it is small; else take what came last."""
+        if definitions.digest_of(values) not in known:
+            return values, TRIES - 1
+        size = points_of(Space.from_json(ask.space))
+        if size is None or size > duplicates.MOST_COUNTED:
+            return values, TRIES - 1
+        begin = ask.number * 7919 % size
+        point = await asyncio.to_thread(duplicates.untried_point, ask.space, known, begin)
+        if point is not None:
+            again = -point - 1
+            return counted_point(ask, again) or values, again
+        if not self._ready.get(row["id"]):  # what waits to be taken comes first
+            await self._on_exhausted(row, size)
+            await self._tell_waiting()
+        return None
 
     async def _note(self, row: Mapping[str, Any], number: int) -> None:
         """What an answer was made with is on the disk before anyone can take it."""
         new = provenance.entry(row, number, self._optimizer.versions)
         entries = provenance.noted(row["versions"], new)
         if entries != row["versions"]:
-            await self._store.write(partial(provenance.save, optimization_id=row["id"], entries=entries))
+            await self._store.write(partial(provenance.save, optimization=row, entries=entries))
 
     def _keep(self, row: Mapping[str, Any]) -> list[Prepared]:
         """Return the answers in stock that may still be taken one after the other; the others are thrown away."""
@@ -177,28 +236,32 @@ class Asks:
         """Return the optimization's row if another answer of it is needed now, its history being read."""
         found = tx.execute(select(optimizations).where(optimizations.c.id == optimization_id)).mappings().first()
         if found is None or found["state"] != RUNNING:
-            self._outcomes.pop(optimization_id, None)
+            self._told.pop(optimization_id, None)
             self._ready.pop(optimization_id, None)
             return None
         row = dict(found)
         kept = self._keep(row)
+        if row["duplicates"] == duplicates.RESAMPLE:
+            fresh = takewhile(lambda one: not duplicates.is_tried(tx, row, one.digest), kept)
+            kept = self._ready[row["id"]] = list(fresh)
         if len(kept) >= min(_stock(tx, row, row["asks"] + len(kept)), row["max_trials"] - row["asks"]):
             return None
         self._read_history(tx, row)
         return row
 
     def _read_history(self, tx: Connection, row: Mapping[str, Any]) -> None:
-        known = self._outcomes.setdefault(row["id"], [])
-        new = select(history).where(history.c.optimization == row["id"], history.c.seq > len(known))
-        for entry in tx.execute(new.order_by(history.c.seq)).mappings():
-            known.append(Outcome(entry["ask_number"], entry["values"], entry["loss"]))
-        if row["id"] not in self._spaces:
-            mine = (space_versions.c.optimization == row["id"]) & (space_versions.c.version == row["space_version"])
-            self._spaces[row["id"]] = tx.execute(select(space_versions.c.space).where(mine)).scalar_one()
+        told = self._told.get(row["id"])
+        if told is None or told.generation != row["generation"]:
+            told = self._told[row["id"]] = Told(row["generation"])
+        told.read(tx, row["id"])
+        version = row["space_version"]
+        if self._spaces.get(row["id"], (0, {}))[0] != version:
+            mine = (space_versions.c.optimization == row["id"]) & (space_versions.c.version == version)
+            self._spaces[row["id"]] = (version, tx.execute(select(space_versions.c.space).where(mine)).scalar_one())
 
     def _ask(self, row: Mapping[str, Any], number: int) -> Ask:
-        seen = self._outcomes[row["id"]][: row["history_seq"]]
-        space = self._spaces[row["id"]]
+        seen = self._told[row["id"]].outcomes()
+        _, space = self._spaces[row["id"]]
         return Ask(row["id"], row["algorithm"], space, seen, number, row["seed"], row["initial_random"])
 
 

@@ -4,6 +4,8 @@ I1  no optimization started more trials than max_trials         I5  every number
 I2  a job has at most one accepted attempt, the newest          I6  a job that ended has a reason, and when it ended
 I3  chunks of one writer in one channel do not overlap          I7  each end is told to the optimizer exactly once
 I4  what is acknowledged is there: the log has no gap           I8  a history is numbered without a gap
+I9  every ask was taken once in its generation, before the next one, and with a version of the space that there is
+I10 what waits or runs is of the newest generation, or is being stopped; generations are kept without a gap
 """
 
 from __future__ import annotations
@@ -13,24 +15,31 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, and_, func, select
 
 from bough_server.service.ends import HELD
-from bough_server.service.states import DONE, FAILED, TERMINAL, WITH_AGENT
-from bough_server.store.schema import attempts, history, jobs, log_chunks, optimizations, point_chunks, streams
+from bough_server.service.optimizations import is_started
+from bough_server.service.states import CREATED, DONE, FAILED, QUEUED, TERMINAL, WITH_AGENT
+from bough_server.store.schema import (
+    attempts,
+    generations,
+    history,
+    jobs,
+    log_chunks,
+    optimizations,
+    point_chunks,
+    space_versions,
+    streams,
+)
 
 
 def violations(tx: Connection) -> list[str]:
     """Return a sentence for everything that must not be; an empty list for a store that is sound."""
-    checks = (_too_many_trials, _numbers, _two_attempts, _overlaps, _gaps, _ends, _told, _history)
+    checks = (_too_many_trials, _numbers, _two_attempts, _overlaps, _gaps, _ends, _told, _history, _asks, _generations)
     return [sentence for check in checks for sentence in check(tx)]
 
 
 def _too_many_trials(tx: Connection) -> Iterator[str]:
-    started = (
-        select(jobs.c.optimization, func.count().label("n")).where(jobs.c.attempt > 0).group_by(jobs.c.optimization)
-    )
-    counted = started.subquery()
-    found = select(optimizations.c.id, optimizations.c.max_trials, counted.c.n).join(
-        counted, counted.c.optimization == optimizations.c.id
-    )
+    mine = and_(jobs.c.optimization == optimizations.c.id, jobs.c.generation == optimizations.c.generation)
+    counted = select(optimizations.c.id, optimizations.c.max_trials, func.count()).join(jobs, mine)
+    found = counted.where(is_started).group_by(optimizations.c.id, optimizations.c.max_trials)
     for optimization_id, limit, n in tx.execute(found):
         if n > limit:
             yield f"I1: optimization {optimization_id} started {n} trials, but max_trials is {limit}."
@@ -38,9 +47,8 @@ def _too_many_trials(tx: Connection) -> Iterator[str]:
 
 def _numbers(tx: Connection) -> Iterator[str]:
     found = select(jobs.c.optimization, func.count(), func.count(jobs.c.number.distinct()), func.max(jobs.c.number))
-    for optimization_id, n, different, highest in tx.execute(
-        found.where(jobs.c.optimization.is_not(None)).group_by(jobs.c.optimization)
-    ):
+    each = found.where(jobs.c.optimization.is_not(None)).group_by(jobs.c.optimization, jobs.c.generation)
+    for optimization_id, n, different, highest in tx.execute(each):
         if not n == different == highest:
             yield f"I5: optimization {optimization_id} has {n} trials with {different} numbers up to {highest}."
 
@@ -88,8 +96,12 @@ def _told(tx: Connection) -> Iterator[str]:
     found = select(jobs.c.id, jobs.c.state).outerjoin(history, own)
     for job_id, state in tx.execute(found.where(should, history.c.job.is_(None))):
         yield f"I7: job {job_id} is {state}, but its optimizer was never told."
-    for job_id, state in tx.execute(found.where(~jobs.c.state.in_((DONE, FAILED)), history.c.job.is_not(None))):
+    never = found.where(~jobs.c.state.in_((DONE, FAILED)), history.c.job.is_not(None), jobs.c.retries == 0)
+    for job_id, state in tx.execute(never):
         yield f"I7: job {job_id} is {state}, but its optimizer was told that it ended."
+    other = found.where(history.c.job.is_not(None), history.c.generation != jobs.c.generation)
+    for job_id, _ in tx.execute(other):
+        yield f"I7: the end of job {job_id} was told to another generation than its own."
 
 
 def _history(tx: Connection) -> Iterator[str]:
@@ -101,3 +113,33 @@ def _history(tx: Connection) -> Iterator[str]:
     ):
         if not (n or 0) == (highest or 0) == seq:
             yield f"I8: the history of optimization {optimization_id} holds {n or 0} ends, but counts {seq}."
+
+
+def _asks(tx: Connection) -> Iterator[str]:
+    n = func.count().label("n")
+    found = select(jobs.c.optimization, jobs.c.generation, jobs.c.ask_number, n).where(jobs.c.ask_number >= 0)
+    twice = found.group_by(jobs.c.optimization, jobs.c.generation, jobs.c.ask_number).having(n > 1)
+    for optimization_id, generation, ask, _ in tx.execute(twice):
+        yield f"I9: ask {ask} of generation {generation} of optimization {optimization_id} was taken twice."
+    mine = and_(jobs.c.optimization == optimizations.c.id, jobs.c.generation == optimizations.c.generation)
+    late = select(jobs.c.id).join(optimizations, mine).where(jobs.c.ask_number >= optimizations.c.asks)
+    for job_id in tx.execute(late).scalars():
+        yield f"I9: job {job_id} has the values of an ask that was not taken."
+    newest = select(optimizations.c.id, optimizations.c.space_version, func.max(space_versions.c.version))
+    versions = newest.join(space_versions, space_versions.c.optimization == optimizations.c.id)
+    for optimization_id, version, highest in tx.execute(versions.group_by(optimizations.c.id)):
+        if version != highest:
+            yield f"I9: optimization {optimization_id} searches version {version} of its space, not {highest}."
+
+
+def _generations(tx: Connection) -> Iterator[str]:
+    older = and_(jobs.c.optimization == optimizations.c.id, jobs.c.generation < optimizations.c.generation)
+    found = select(jobs.c.id, jobs.c.state, jobs.c.desired).join(optimizations, older)
+    for job_id, state, desired in tx.execute(found.where(~jobs.c.state.in_(TERMINAL))):
+        if state in (CREATED, QUEUED) or desired == "run":
+            yield f"I10: job {job_id} of an earlier generation is {state}, and nobody ends it."
+    counted = select(optimizations.c.id, optimizations.c.generation, func.count(generations.c.generation))
+    kept = counted.outerjoin(generations, generations.c.optimization == optimizations.c.id)
+    for optimization_id, generation, n in tx.execute(kept.group_by(optimizations.c.id, optimizations.c.generation)):
+        if n != generation - 1:
+            yield f"I10: optimization {optimization_id} is in generation {generation}, but {n} earlier ones are kept."

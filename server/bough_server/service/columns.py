@@ -73,6 +73,7 @@ FIXED: Mapping[str, Column] = {
         Column("tags", TEXT, _mark("tags")),
         Column("star", BOOLEAN, _mark("star")),
         Column("note", TEXT, _mark("note")),
+        Column("generation", NUMBER, jobs.c.generation),
     )
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
 
-from bough_server.service import definitions, quarantine, resolving, sources, states
+from bough_server.service import definitions, duplicates, quarantine, resolving, sources, states
 from bough_server.service.asks import Prepared
 from bough_server.service.changes import Changes
 from bough_server.service.eligible import Free, Machine, machine, may_run
@@ -146,17 +146,24 @@ class Dispatcher:
                 continue
             yield dict(job)
             if job["state"] == CREATED:
-                running[job["optimization"]] = reads.optimization(tx, job["optimization"])
-                if self.prepared(running[job["optimization"]]) is None:
+                now_it_is = running[job["optimization"]] = reads.optimization(tx, job["optimization"])
+                if now_it_is["state"] == RUNNING and self.prepared(now_it_is) is None:
                     granted.unprepared.add(job["optimization"])
 
     def _has_room(
         self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
     ) -> bool:
-        """Return whether one more trial may start. One that was given values by hand waits only for those that did."""
+        """Return whether one more trial may start. One that was given values by hand waits only for those that did.
+
+        After a restart all wait until the running trials of before have ended.
+        """
         optimization = running[job["optimization"]]
         awaited = and_(jobs.c.state == DRAINING, jobs.c.partial)  # over, and its data is with a lost agent
         mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE), ~awaited)
+        if optimization["generation"] > 1:
+            before = and_(mine, jobs.c.generation < optimization["generation"])
+            if tx.execute(select(jobs.c.id).where(before).limit(1)).first() is not None:
+                return False
         counts = mine if job["state"] == CREATED else and_(mine, jobs.c.attempt > 0)
         live = tx.execute(select(func.count()).where(counts)).scalar_one()
         return bool(live < places(optimization, self.fleet.takers(clock)))
@@ -187,11 +194,14 @@ class Dispatcher:
     ) -> bool:
         values: dict[str, Any] = {}
         if job["state"] == CREATED:
-            found = self._take_ask(tx, job["optimization"])
-            if found is None:
-                granted.unprepared.add(job["optimization"])
+            optimization = reads.optimization(tx, job["optimization"])
+            found = self._take_ask(tx, optimization)
+            if found is None or self._is_answered(tx, optimization, job, found, now, changes):
+                if reads.optimization(tx, job["optimization"])["state"] == RUNNING:
+                    granted.unprepared.add(job["optimization"])
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
+            values |= {"digest": found.digest, "again": found.again}
         attempt, marker = max(job["attempt"] + 1, self.first_attempt), self.new_marker()
         values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
@@ -203,9 +213,27 @@ class Dispatcher:
         changes.of_job(job)
         return True
 
-    def _take_ask(self, tx: Connection, optimization_id: str) -> Prepared | None:
-        mine = optimizations.c.id == optimization_id
-        found = self.prepared(reads.optimization(tx, optimization_id))
+    def _is_answered(
+        self,
+        tx: Connection,
+        optimization: Mapping[str, Any],
+        job: Mapping[str, Any],
+        found: Prepared,
+        now: float,
+        changes: Changes,
+    ) -> bool:
+        """Return whether the trial was ended by the result of an earlier one with the same values."""
+        if optimization["duplicates"] != duplicates.REUSE:
+            return False
+        earlier = duplicates.result_of(tx, optimization, found.digest)
+        if earlier is None:
+            return False
+        duplicates.take_result(tx, optimization, job, found, earlier, now, changes)
+        return True
+
+    def _take_ask(self, tx: Connection, optimization: Mapping[str, Any]) -> Prepared | None:
+        mine = optimizations.c.id == optimization["id"]
+        found = self.prepared(optimization)
         if found is None:
             return None
         taken = update(optimizations).where(mine, optimizations.c.asks == found.number)

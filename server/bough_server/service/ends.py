@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, select, update
 
 from bough import _layout
-from bough_server.service import environments, observations, quarantine, states
+from bough_server.service import contradiction, environments, observations, quarantine, states, told
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
@@ -20,7 +20,7 @@ from bough_server.service.pausing import PAUSE
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
 from bough_server.service.verdict import Ending, Verdict, judge
 from bough_server.store import reads
-from bough_server.store.schema import attempts, history, jobs, optimizations, streams
+from bough_server.store.schema import attempts, jobs, optimizations, streams
 
 HELD, LOST, RELEASED, ENDED = "held", "lost", "released", "ended"  # states of an attempt
 _TAIL = 4096  # bytes of the log that a message may come from
@@ -64,7 +64,7 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     optimization = _optimization_of(tx, job)
     exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
     kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
-    verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
+    verdict = judge(ending_of(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     if verdict.state == FAILED and quarantine.is_suspect(tx, job, attempt, verdict.reason):
         quarantine.note(tx, job, attempt, now, changes)
         give_back(tx, job, now, changes, f"{verdict.message} Another agent runs this commit, so it is tried there.")
@@ -74,7 +74,10 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     if optimization is not None:
         if verdict.state == DONE:
             quarantine.look_at_others(tx, job, now, changes)
-        _remember_kpi(tx, optimization, kpi)
+        if kpi.contradiction is not None and verdict.state == FAILED:
+            contradiction.pause(tx, optimization["id"], verdict.message, changes)
+        else:
+            remember_kpi(tx, optimization, kpi)
         _warn_if_no_progress(tx, job, attempt, verdict, changes)
     return True
 
@@ -104,8 +107,14 @@ def conclude(
     changes.ended.append(job["id"])
     if optimization is not None:
         _tell(tx, job, optimization, verdict, kpi, now)
-        lifecycle.after_end(tx, optimization["id"], now, changes, verdict.message if verdict.state == FAILED else None)
+        lifecycle.after_end(tx, optimization["id"], now, changes, _failure(job, optimization, verdict))
         observations.after_end(tx, optimization["id"])
+
+
+def _failure(job: Mapping[str, Any], optimization: Mapping[str, Any], verdict: Verdict) -> str | None:
+    """Return the message of a failure that counts for what is running now."""
+    counts = verdict.state == FAILED and job["generation"] == optimization["generation"]
+    return (verdict.message or "it does not say why.") if counts else None
 
 
 def give_back(
@@ -120,7 +129,7 @@ def give_back(
         conclude(tx, job, Verdict(ABORTED, "user", message), now, changes)
         return
     optimization = _optimization_of(tx, job)
-    if optimization is not None and optimization["state"] not in (states.RUNNING, states.PAUSED):
+    if optimization is not None and not _goes_on(job, optimization):
         why = lifecycle.not_again(label(job), optimization["reason"])
         conclude(tx, job, Verdict(ABORTED, _layout.USER, why), now, changes)
         return
@@ -180,9 +189,11 @@ def label(job: Mapping[str, Any] | RowMapping) -> str:
     return f"job {job['id']}" if job["number"] is None else f"trial {job['number']}"
 
 
-def _ending(
+def ending_of(
     tx: Connection, job: Mapping[str, Any], attempt: Mapping[str, Any], kpi: Kpi, optimization: Mapping[str, Any] | None
 ) -> Ending:
+    """Return everything that decides how an attempt (its row) of ``job`` ended."""
+
     def log_tail() -> str:
         return reads.log_bytes(tx, job["id"], job["attempt"], -_TAIL, _TAIL)[0].decode(errors="replace")
 
@@ -203,8 +214,14 @@ def _facts(exit_: Mapping[str, Any], kpi: Kpi) -> dict[str, Any]:
     }
 
 
+def _goes_on(job: Mapping[str, Any], optimization: Mapping[str, Any]) -> bool:
+    """Return whether trials of the job's generation may still be started."""
+    is_of_now = bool(job["generation"] == optimization["generation"])
+    return is_of_now and optimization["state"] in (states.RUNNING, states.PAUSED)
+
+
 def _may_try_again(job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> bool:
-    if optimization is None or optimization["state"] not in (states.RUNNING, states.PAUSED):
+    if optimization is None or not _goes_on(job, optimization):
         return False
     return bool(job["failures"] < optimization["retry"] and job["desired"] in ("run", PAUSE))
 
@@ -220,17 +237,18 @@ def _tell(
     """Append the end to the history that the optimizer is rebuilt from; what a user aborted says nothing."""
     if verdict.state == ABORTED or job["ask_number"] is None:
         return
-    seq = optimization["history_seq"] + 1
     is_success = verdict.state == DONE and kpi is not None and kpi.value is not None
     loss = kpis.loss(kpi.value, kpi.direction) if is_success and kpi is not None and kpi.value is not None else None
-    entry = {"optimization": optimization["id"], "seq": seq, "job": job["id"], "ask_number": job["ask_number"]}
-    tx.execute(insert(history), {**entry, "values": job["values"], "loss": loss, "ended_at": now})
-    in_row = 0 if is_success else optimization["failures_in_row"] + 1
-    row = optimizations.c.id == optimization["id"]
-    tx.execute(update(optimizations).where(row).values(history_seq=seq, failures_in_row=in_row))
+    entry = {"generation": job["generation"], "job": job["id"], "ask_number": job["ask_number"]}
+    told.append(tx, optimization, [{**entry, "values": job["values"], "loss": loss, "ended_at": now}])
+    if job["generation"] == optimization["generation"]:
+        in_row = 0 if is_success else optimization["failures_in_row"] + 1
+        row = optimizations.c.id == optimization["id"]
+        tx.execute(update(optimizations).where(row).values(failures_in_row=in_row))
 
 
-def _remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:
+def remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:
+    """Note which channel a script declared as its KPI, and which way is better."""
     if kpi.channel is None or optimization["kpi_channel_seen"] == kpi.channel:
         return
     seen = {"kpi_channel_seen": kpi.channel, "kpi_direction_seen": kpi.direction}
@@ -257,4 +275,17 @@ def _warn_if_no_progress(
     changes.optimizations.add(job["optimization"])
 
 
-__all__ = ["ENDED", "HELD", "LOST", "RELEASED", "accept_exit", "conclude", "count_lost", "give_back", "label", "settle"]
+__all__ = [
+    "ENDED",
+    "HELD",
+    "LOST",
+    "RELEASED",
+    "accept_exit",
+    "conclude",
+    "count_lost",
+    "ending_of",
+    "give_back",
+    "label",
+    "remember_kpi",
+    "settle",
+]

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bough_server.service import kpi as kpis
+from bough_server.service.searches import of_generation
+from bough_server.service.views import infos_of
 from bough_server.store import reads
 from bough_server.store.schema import agents, attempts
 
@@ -26,22 +28,26 @@ Read = Callable[[Callable[[Connection], Any]], Any]
 
 
 def trial_rows(
-    tx: Connection, optimization_id: str, all_attempts: bool = False
+    tx: Connection, optimization_id: str, all_attempts: bool = False, generation: int | None = None
 ) -> tuple[list[str], Iterator[dict[str, Any]]]:
     """Return the columns of the table of trials, in their stable order, and its rows by number.
 
+    They are those of the newest generation, unless ``generation`` names another one.
+
     With ``all_attempts`` each attempt that did not become the trial's result has a row of its own before it.
     """
-    columns, rows = trial_table(tx, optimization_id, all_attempts)
+    columns, rows = trial_table(tx, optimization_id, all_attempts, generation)
     return columns, iter(rows)
 
 
-def trial_table(tx: Connection, optimization_id: str, all_attempts: bool) -> tuple[list[str], list[dict[str, Any]]]:
+def trial_table(
+    tx: Connection, optimization_id: str, all_attempts: bool, generation: int | None = None
+) -> tuple[list[str], list[dict[str, Any]]]:
     """As `trial_rows`, read at once."""
-    optimization = reads.optimization(tx, optimization_id)
+    optimization = of_generation(tx, reads.optimization(tx, optimization_id), generation)
     names = dict(tx.execute(select(agents.c.id, agents.c.name)).all())
     rows: list[dict[str, Any]] = []
-    for job in reads.jobs_of(tx, optimization["id"]):
+    for job in reads.jobs_of(tx, optimization["id"], optimization["generation"]):
         if all_attempts:
             rows += _given_up(tx, job, names, optimization)
         rows.append(_trial(tx, job, names))
@@ -56,7 +62,7 @@ def _trial(tx: Connection, job: Mapping[str, Any], names: Mapping[str, str]) -> 
     row |= {f"p.{path}": value for path, value in (job["values"] or {}).items()}
     last = reads.last_values(tx, [(job["id"], job["attempt"])]).get(job["id"], {})
     row |= {f"channel.{name}": value for name, value in last.items()}
-    return row | {f"info.{name}": value for name, value in reads.infos(tx, job["id"]).items()}
+    return row | {f"info.{name}": value for name, value in infos_of(tx, job).items()}
 
 
 def _given_up(
@@ -89,11 +95,13 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     return [*_FIRST, *middle, *_LAST]
 
 
-def runs_of(tx: Connection, optimization_id: str, all_attempts: bool) -> list[tuple[str, int, int]]:
+def runs_of(
+    tx: Connection, optimization_id: str, all_attempts: bool, generation: int | None = None
+) -> list[tuple[str, int, int]]:
     """Return (job, trial number, attempt) of everything whose points belong into the export."""
-    optimization = reads.optimization(tx, optimization_id)
+    optimization = of_generation(tx, reads.optimization(tx, optimization_id), generation)
     found = []
-    for job in reads.jobs_of(tx, optimization["id"]):
+    for job in reads.jobs_of(tx, optimization["id"], optimization["generation"]):
         first = 1 if all_attempts else max(1, job["attempt"])
         found += [(job["id"], job["number"], attempt) for attempt in range(first, job["attempt"] + 1)]
     return found
@@ -116,7 +124,8 @@ def point_rows_of(read: Read, runs: list[tuple[str, int, int]]) -> Iterator[dict
 
 def _points_of(tx: Connection, job_id: str, attempt: int) -> list[tuple[dict[str, Any], reads.Points]]:
     cut = reads.cuts(tx, job_id, attempt)
-    return [(channel, reads.points_of(tx, channel, cut)) for channel in reads.channels(tx, job_id, attempt)]
+    own = [channel for channel in reads.channels(tx, job_id, attempt) if not channel["system"]]
+    return [(channel, reads.points_of(tx, channel, cut)) for channel in own]
 
 
 def _rows_of(number: int, attempt: int, channel: Mapping[str, Any], points: reads.Points) -> Iterator[dict[str, Any]]:

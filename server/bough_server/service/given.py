@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from bough.definition import Space
 from bough.definition.values import as_text
 from bough.errors import Conflict, UsageError
+from bough_server.service import definitions, states, told
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import states
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, PAUSED, RUNNING
 from bough_server.service.views import space_of
 from bough_server.store import reads
-from bough_server.store.schema import history, optimizations
+from bough_server.store.schema import optimizations
 
 _FIRST = -1  # older than ask 0
 
@@ -52,6 +52,7 @@ def enqueue(
         raise Conflict(f"optimization {row['id']} has started all of its {row['max_trials']} trials.", _more(row))
     why = _outside(space, values)
     known = {"ask_number": None if why else _FIRST - row["asks"], "history_seq": row["history_seq"]}
+    known["digest"] = definitions.digest_of(values)
     states.move_job(tx, job_id, "enqueue", values=values, queued_at=now, **known)
     changes.of_job(reads.job(tx, job_id))
     if why is not None:
@@ -90,18 +91,14 @@ def warm_start(tx: Connection, optimization_id: str, earlier_id: Any, now: float
     row, earlier = reads.optimization(tx, optimization_id), reads.optimization(tx, earlier_id)
     _check_alike(row, earlier)
     space = Space.from_json(space_of(tx, row))
-    told = select(history).where(history.c.optimization == earlier["id"]).order_by(history.c.seq)
-    found = [(dict(entry), space.misfit(entry["values"])) for entry in tx.execute(told).mappings()]
+    found = [(entry, space.misfit(entry["values"])) for entry in told.newest(tx, earlier)]
     fitting = [entry for entry, why in found if why is None]
     others = [why for _, why in found if why is not None]
     if not fitting:
         raise UsageError(
             f"optimization {earlier['id']} cannot be built on: {_nothing(others)}", "Leave warm_start out."
         )
-    fresh = {"optimization": row["id"], "ask_number": _FIRST}
-    tx.execute(insert(history), [{**entry, **fresh, "seq": seq} for seq, entry in enumerate(fitting, 1)])
-    mine = optimizations.c.id == row["id"]
-    tx.execute(update(optimizations).where(mine).values(history_seq=len(fitting)))
+    told.append(tx, row, ({**entry, "generation": row["generation"], "ask_number": _FIRST} for entry in fitting))
     if others:
         left_out = f"{len(others)} of {len(found)} trials of optimization {earlier['id']} are left out"
         warn(tx, row["id"], f"{left_out}, for they do not fit this space. The first: {others[0]}.")

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from bough import _git
 from bough_server.archive import objects
 from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.commits import LAZY_REFS
 from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
@@ -174,8 +175,8 @@ class _Batch:
             raise BadRecord(f"is of optimization {job['optimization']}, which is known here and has no such trial.")
         if chain is None:
             raise BadRecord(f"is of optimization {job['optimization']}, which is not here: push that as well.")
-        trial = chain.trials.get(job["number"])
-        if trial is None or trial["id"] != job["id"] or trial["values"] != (job["values"] or None):
+        trial = chain.trials.get(job["id"])
+        if trial is None or trial["number"] != job["number"] or trial["values"] != (job["values"] or None):
             raise BadRecord(f"is not the trial {job['number']} that its optimization knows.")
 
     def _check_model(self, model: str) -> None:
@@ -202,7 +203,7 @@ def _name(repository: Path, good: Mapping[str, tuple[str, str | None]]) -> None:
 
 def _update(repository: Path, lines: Iterable[str]) -> None:
     told = "".join(f"{line}\n" for line in lines).encode()
-    _git.run(["update-ref", "--stdin"], git_dir=str(repository), input=told, timeout_s=300.0)
+    _git.run(["update-ref", "--stdin"], git_dir=str(repository), input=told, timeout_s=300.0, env=LAZY_REFS)
 
 
 def _is_part(repository: Path, older: str, newer: str | None) -> bool:

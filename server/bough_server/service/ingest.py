@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import Connection, insert, update
 
 from bough import _layout
+from bough_server.service import contradiction
 from bough_server.service.changes import Changes
 from bough_server.store import points as codec
 from bough_server.store import reads
@@ -209,6 +210,7 @@ def _declare(tx: Connection, part: Part, known: dict[str, dict[str, Any]], line:
         return False
     if name not in known:
         known[name] = _insert_channel(tx, row)
+        contradiction.stop_if_declared(tx, part.job, row)
         return True
     changed = {column: row[column] for column in ("main", "kpi", "kpi_trace", "maximize", "loss", "declared", "spec")}
     if known[name]["points"] == 0:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select
 
 from bough_server.archive.chains import ModelRows, OptimizationRows
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.parsing import BadRecord, JobRows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
-from bough_server.service import definitions
+from bough_server.service import definitions, environments
 from bough_server.service import kpi as kpis
 from bough_server.service.states import DONE, FAILED
 from bough_server.store import points as codec
@@ -40,7 +41,7 @@ def check_code(record: Record, found: JobRows, reader: Reader) -> None:
 def check_kpi(found: JobRows) -> None:
     """Raise `BadRecord` if the KPI of a record is not what its points give."""
     job = found.job
-    if job["kpi"] is None:
+    if job["kpi"] is None or job["attempt"] == 0:
         return
     mine = [channel for channel in found.channels if channel.row["attempt"] == job["attempt"]]
     mine.sort(key=lambda channel: not channel.row["main"])
@@ -104,6 +105,8 @@ def add_optimization(tx: Connection, found: OptimizationRows) -> None:
     )
     tx.execute(insert(schema.optimizations), {**row, "revision": revision})
     tx.execute(insert(schema.space_versions), found.spaces)
+    for table, rows in found.others.items():
+        _insert(tx, table, rows)
 
 
 def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
@@ -121,11 +124,29 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
         jobs.append({**job, "revision": revisions[key]})
     _add_agents(tx, some)
     _insert(tx, schema.jobs, jobs)
-    _insert(tx, schema.attempts, (row for found in some for row in found.attempts))
+    _insert(tx, schema.attempts, _attempts(tx, some))
     _add_channels(tx, some)
     _insert(tx, schema.log_chunks, (row for found in some for row in found.logs))
     _insert(tx, schema.streams, (row for found in some for row in found.streams))
     _insert(tx, schema.infos, (row for found in some for row in found.infos))
+    for table in OTHERS:
+        _insert(tx, table, (row for found in some for row in found.others.get(table, [])))
+
+
+def _attempts(tx: Connection, some: Sequence[JobRows]) -> list[dict[str, Any]]:
+    """Return the rows of all attempts, what they ran in being put aside: the same for most of them."""
+    known: dict[str, dict[str, Any]] = {}
+    rows = []
+    for found in some:
+        for attempt in found.attempts:
+            environment, exit_ = found.environments.get(attempt["attempt"]), attempt["exit"]
+            if environment and exit_ is not None:
+                digest = definitions.digest_of(environment)
+                known[digest] = environment
+                exit_ = {**exit_, environments.NAME: digest}
+            rows.append({**attempt, "exit": exit_})
+    upsert(tx, schema.environments, [{"digest": digest, "content": content} for digest, content in known.items()])
+    return rows
 
 
 def _insert(tx: Connection, table: Table, rows: Iterable[Row]) -> None:
@@ -175,20 +196,20 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
     optimization_id, said = found.row["id"], []
     known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.optimization == optimization_id)).scalars())
     ends = {end["job"]: end for end in found.history}
-    for number, trial in sorted(found.trials.items()):
+    for trial in found.trials.values():
         if trial["id"] in known:
             continue
+        number = trial["number"]
         end = ends.get(trial["id"])
         if end is not None or trial["id"] in refused:
             why = refused.get(trial["id"], "it has no record")
-            said.append(f"trial {number} of optimization {optimization_id} is known by its values and KPI only: {why}.")
+            only = f"trial {number} of optimization {optimization_id} is known by its values and KPI only: {why}."
+            said += [] if trial["reused_from"] is not None else [only]
             ref = job_ref(optimization_id, number, trial["id"]) if trial["id"] in refused else None
             tx.execute(insert(schema.jobs), {**trial, **_ended(found, end, why), "record": ref})
         else:
             tx.execute(insert(schema.jobs), trial)
-    _add_strangers(tx, found)
     _insert(tx, schema.history, found.history)
-    _count(tx, found)
     return said
 
 
@@ -201,27 +222,3 @@ def _ended(found: OptimizationRows, end: Row | None, why: str) -> dict[str, Any]
     state, reason = (FAILED, "error") if loss is None else (DONE, "finished")
     facts = {"state": state, "end_reason": reason, "ended_at": at, "kpi": kpi, "kpi_last": kpi, "kpi_best": kpi}
     return {**facts, "message": f"Only its values and its KPI are known: {why}."}
-
-
-def _add_strangers(tx: Connection, found: OptimizationRows) -> None:
-    """A history may tell of trials of an earlier optimization; those that are not known are named by their ids."""
-    wanted = {end["job"] for end in found.history}
-    known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.id.in_(sorted(wanted)))).scalars())
-    for end in found.history:
-        if end["job"] not in known:
-            known.add(end["job"])
-            same = {name: found.row[name] for name in ("model", "revision", "commit", "folder", "created_by")}
-            row = {**same, **_ended(found, end, "it has no record"), "id": end["job"], "values": end["values"]}
-            fresh = {"source": {}, "priority": 0, "created_at": end["ended_at"], "attempt": 0, "desired": "run"}
-            tx.execute(insert(schema.jobs), {**row, **fresh, "failures": 0, "lost": 0, **_NO_FLAGS})
-
-
-_NO_FLAGS = {"unreachable": False, "partial": False}
-
-
-def _count(tx: Connection, found: OptimizationRows) -> None:
-    """Numbers that were given to trials without values are free again: nothing is known of these."""
-    mine = schema.jobs.c.optimization == found.row["id"]
-    highest = select(func.coalesce(func.max(schema.jobs.c.number), 0)).where(mine).scalar_subquery()
-    its_own = schema.optimizations.c.id == found.row["id"]
-    tx.execute(update(schema.optimizations).where(its_own).values(numbers=highest))

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 
 from bough import _layout, definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, ends, states
+from bough_server.service import again, definitions, ends, states
 from bough_server.service.changes import Changes
-from bough_server.service.optimizations import code_of, mapping_of
+from bough_server.service.optimizations import FRESH, code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads, sight
@@ -48,7 +48,7 @@ def create(
         "revision": definitions.revise(tx, found, now, key_id),
         "state": QUEUED,
         "values": found.values(mapping_of(body, "values")),
-        "agents": _chosen(tx, body.get("agent")),
+        "agents": _chosen(tx, body.get("agent")) or _of_model(found),
         "priority": found.priority,
         "needs": found.needs or None,
         "max_epochs": _limit(body, "max_epochs"),
@@ -58,8 +58,7 @@ def create(
         "created_by": key_id,
         **code_of(body, found),
     }
-    fresh = {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
-    tx.execute(insert(jobs), row | fresh)
+    tx.execute(insert(jobs), {**row, **FRESH, "generation": 1})
     return str(row["id"])
 
 
@@ -84,6 +83,12 @@ def _chosen(tx: Connection, name: Any) -> list[str] | None:
     return [name]
 
 
+def _of_model(found: definition.Definition) -> list[str] | None:
+    """Return the agents that the model itself names, whoever starts it; None: all."""
+    names = found.raw.get("agents")
+    return [names] if isinstance(names, str) else names
+
+
 def stop(tx: Connection, job_id: str, now: float, changes: Changes, *, at_once: bool) -> str:
     """End the job as its user wishes: politely, or ``at_once`` by force. Returns the full id.
 
@@ -100,6 +105,25 @@ def stop(tx: Connection, job_id: str, now: float, changes: Changes, *, at_once: 
         wish = {"desired": "kill" if at_once else "stop", "desired_cause": _layout.USER}
         tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(**wish))
         changes.rung.add(job["agent"])
+    return str(job["id"])
+
+
+def retry(tx: Connection, job_id: str, body: Mapping[str, Any], now: float, changes: Changes) -> str:
+    """Let a job that failed or was stopped run once more, with the same values; a trial as its optimization may.
+
+    Raises:
+        Conflict: It has a result, has not ended, or belongs to an earlier generation.
+    """
+    job = reads.job(tx, job_id)
+    again.check_ended(job)
+    if job["optimization"] is not None:
+        row = reads.optimization(tx, job["optimization"])
+        if row["generation"] != job["generation"]:
+            do = f"Run its values: bough optimization enqueue {row['id']} -p …"
+            raise Conflict(f"job {job['id']} is of an earlier generation.", do)
+        again.go_on(tx, row, now)
+        changes.optimizations.add(row["id"])
+    again.once_more(tx, job, now, changes, again.code_of_retry(tx, job, body))
     return str(job["id"])
 
 

@@ -37,6 +37,7 @@ class Kpi:
         best_x: Its x; the first one of equals.
         problem: no_kpi or nan_kpi if there is no value, else None.
         instead: What the channel has in place of a value, where it has something; as the end of a sentence.
+        contradiction: Which other direction its script declared than its optimization has, if it did.
     """
 
     channel: str | None = None
@@ -47,6 +48,7 @@ class Kpi:
     best_x: float | None = None
     problem: str | None = NO_KPI
     instead: str | None = None
+    contradiction: str | None = None
 
 
 def loss(kpi: float, direction: str | None) -> float:
@@ -88,6 +90,10 @@ def of_channels(
         return Kpi()
     name = reads.trace_name(channel["name"], channel["traces"], trace)
     direction = settings.get("kpi_direction") or declared_direction(channel)
+    if settings.get("kpi_direction") and channel["maximize"] is not None:
+        declared = declared_direction(channel)
+        if declared != direction:
+            return Kpi(name, direction, contradiction=declared)
     if channel["type"] != "number":
         return Kpi(name, direction, instead="holds text, where numbers belong")
     points = points_of(channel)

@@ -52,7 +52,7 @@ def _say_once(tx: Connection, row: Mapping[str, Any], sentence: str | None) -> N
 
 
 def _constant(tx: Connection, row: Mapping[str, Any]) -> str | None:
-    mine = history.c.optimization == row["id"]
+    mine = (history.c.optimization == row["id"]) & (history.c.generation == row["generation"])
     found = select(func.count(history.c.loss), func.min(history.c.loss), func.max(history.c.loss)).where(mine)
     count, least, most = tx.execute(found).one()
     if count < CONSTANT_AT[0] // 2 or least != most:
@@ -63,7 +63,11 @@ def _constant(tx: Connection, row: Mapping[str, Any]) -> str | None:
 
 def _exhausted(tx: Connection, row: Mapping[str, Any]) -> str | None:
     """Counting reads the whole history, so it is done ten times at most before a space of that size is through."""
-    if row["algorithm"] == "grid" or any("all its points were tried" in known for known in row["warnings"]):
+    if (
+        row["algorithm"] == "grid"
+        or row["duplicates"] == "resample"
+        or any("all its points were tried" in known for known in row["warnings"])
+    ):
         return None
     written = space_of(tx, row)
     if not all(set(expression) <= FINITE for _, expression in written["searched"]):
@@ -71,7 +75,9 @@ def _exhausted(tx: Connection, row: Mapping[str, Any]) -> str | None:
     size = size_of(Space.from_json(written))
     if size is None or not 1 < size <= min(SIZE_MOST, row["history_seq"]) or row["history_seq"] % max(1, size // 10):
         return None
-    tried = select(func.count(history.c["values"].distinct())).where(history.c.optimization == row["id"])
+    tried = select(func.count(history.c["values"].distinct())).where(
+        history.c.optimization == row["id"], history.c.generation == row["generation"]
+    )
     if tx.execute(tried).scalar_one() < size:
         return None
     return f"all its points were tried: the space has {size}. From here on {row['algorithm']} repeats them."

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from bough import definition
+from bough.definition.grid import grid_size
 from bough.errors import Conflict, UsageError
 from bough_server.service import definitions, pausing, sources, states
 from bough_server.service.changes import Changes
@@ -51,31 +52,28 @@ def create(
     """
     fixed = mapping_of(body, "fixed")
     found.fix(fixed)  # may make a grid smaller: before the settings are read
-    space, settings = found.space, found.settings
     row = {
         "id": new_id(),
         "model": found.model,
         "revision": definitions.revise(tx, found, now, key_id),
         "state": RUNNING,
         "created_at": now,
+        "begun_at": now,
         "created_by": key_id,
         **code_of(body, found),
-        **_settings(settings, seed),
-        "commands": definitions.commands_of(found),
-        "env": dict(found.env),
-        "working_dir": found.working_dir,
-        "priority": found.priority,
-        "needs": found.needs or None,
-        "searched": list(space.searched),
+        **columns_of(found.settings, seed),
+        **columns_of_definition(found),
         **_NEW,
     }
     tx.execute(insert(optimizations), row)
-    version = {"optimization": row["id"], "version": 1, "space": space.to_json(), "created_at": now}
+    version = {"optimization": row["id"], "version": 1, "space": found.space.to_json(), "created_at": now}
     tx.execute(insert(space_versions), {**version, "fixed": fixed})
+    warn_of(tx, row, found, row)
     return str(row["id"])
 
 
 _NEW: Mapping[str, Any] = {
+    "generation": 1,
     "space_version": 1,
     "warnings": [],
     "versions": [],
@@ -116,15 +114,54 @@ def code_of(body: Mapping[str, Any], found: definition.Definition) -> dict[str, 
     return {"commit": commit, "folder": folder.strip("/"), "source": source}
 
 
-def _settings(settings: Any, seed: int) -> dict[str, Any]:
+def columns_of_definition(found: definition.Definition) -> dict[str, Any]:
+    """Return the columns that hold how a trial is run, and what is searched."""
+    return {
+        "commands": definitions.commands_of(found),
+        "env": dict(found.env),
+        "working_dir": found.working_dir,
+        "priority": found.priority,
+        "needs": found.needs or None,
+        "searched": list(found.space.searched),
+    }
+
+
+def columns_of(settings: definition.Settings, seed: int) -> dict[str, Any]:
+    """Return the columns that hold these settings; ``seed`` counts where they name none."""
     same = (
         "algorithm max_trials initial_random max_parallel max_epochs max_time_s total_time_s kpi_channel kpi_direction "
-        "kpi_reduce retry stop_after grace_s term_s"
+        "kpi_reduce retry stop_after pruning duplicates grace_s term_s"
     )
     columns = {name: getattr(settings, name) for name in same.split()}
     chosen = settings.seed if settings.seed is not None else seed
     agents = list(settings.agents) if settings.agents is not None else None
     return {**columns, "seed": chosen, "agents": agents}
+
+
+def warn_of(tx: Connection, row: Mapping[str, Any], found: definition.Definition, changed: Iterable[str]) -> None:
+    """Say what settings that were just made (columns, by name) will lead to, where that may not be meant."""
+    warnings = []
+    chosen = row["agents"] or []
+    if {"max_parallel", "agents"} & set(changed) and row["max_parallel"] and row["max_parallel"] < len(chosen):
+        warnings.append(f"max_parallel {row['max_parallel']} is below the {len(chosen)} chosen agents: some will idle.")
+    size = points_of(found.space)
+    is_asked = row["duplicates"] == "allow" and bool({"max_trials", "searched"} & set(changed))
+    if is_asked and row["algorithm"] != "grid" and size is not None and size < row["max_trials"]:
+        warnings.append(
+            f"the space has {size} points, fewer than max_trials {row['max_trials']}: some will be tried again "
+            "(duplicates: resample ends with the space)."
+        )
+    known = row["warnings"]
+    new = [text for text in warnings if text not in known]
+    if new:
+        tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(warnings=[*known, *new]))
+
+
+def points_of(space: definition.Space) -> int | None:
+    """Return how many points a space has; None: without end."""
+    if any(expression.count is None for expression in space.searched.values()):
+        return None
+    return grid_size(space)
 
 
 # -- trials ---------------------------------------------------------------------------------------------------
@@ -136,8 +173,8 @@ def top_up(
     """Make rows for the trials that may start now, up to ``places`` alive at once and max_trials in all."""
     if optimization["state"] != RUNNING:
         return
-    counted = _counts(tx, optimization["id"])
-    room = places - sum(counted["states"].get(state, 0) for state in (CREATED, *LIVE)) + counted["awaited"]
+    counted = _counts(tx, optimization)
+    room = places - counted["alive"] + counted["awaited"]
     n = min(room, _left(optimization, counted))
     if n > 0:
         add_trials(tx, optimization, n, now, new_id, changes)
@@ -170,7 +207,7 @@ def next_trial(
     found = tx.execute(select(jobs.c.id).where(mine).order_by(jobs.c.number).limit(1)).scalar_one_or_none()
     if found is not None:
         return str(found)
-    if _left(optimization, _counts(tx, optimization["id"])) <= 0:
+    if _left(optimization, _counts(tx, optimization)) <= 0:
         return None
     return str(add_trials(tx, optimization, 1, now, new_id, changes)[0]["id"])
 
@@ -183,31 +220,52 @@ def places(optimization: Mapping[str, Any], agents: Iterable[Machine]) -> int:
 
 
 def _trial(optimization: Mapping[str, Any], number: int, now: float, job_id: str) -> dict[str, Any]:
-    same = "model revision commit folder source agents needs priority max_epochs max_time_s created_by"
+    same = "model revision generation commit folder source agents needs priority max_epochs max_time_s created_by"
     row = {name: optimization[name] for name in same.split()}
     row |= {"id": job_id, "optimization": optimization["id"], "number": number, "state": CREATED, "created_at": now}
     row["commit"] = sources.commit_of_trial(optimization)
-    return row | {"attempt": 0, "failures": 0, "lost": 0, "unreachable": False, "partial": False, "desired": "run"}
+    return {**row, **FRESH}
 
 
-def _counts(tx: Connection, optimization_id: str) -> dict[str, Any]:
+FRESH: Mapping[str, Any] = {  # what every job begins with
+    "attempt": 0,
+    "failures": 0,
+    "lost": 0,
+    "retries": 0,
+    "again": 0,
+    "unreachable": False,
+    "partial": False,
+    "desired": "run",
+}
+
+
+def _counts(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many trials of this generation are in each state and were started, and how many of any are alive."""
     found: dict[str, int] = {}
-    started = awaited = 0
-    for state, n, claimed, late in tx.execute(_COUNTS, {"its_id": optimization_id}):
-        found[state] = n
-        started += claimed
+    started = alive = awaited = 0
+    for generation, state, n, claimed, late in tx.execute(_COUNTS, {"its_id": optimization["id"]}):
+        alive += n if state in (CREATED, *LIVE) else 0
         awaited += late
-    return {"states": found, "started": started, "awaited": awaited}
+        if generation == optimization["generation"]:
+            found[state] = n
+            started += claimed
+    return {"states": found, "started": started, "alive": alive, "awaited": awaited}
 
 
+# What waits with values, set by hand, is as good as started, and so is what took the result of an earlier trial.
+is_started = or_(jobs.c.attempt > 0, jobs.c.state == QUEUED, jobs.c.reused_from.is_not(None))
 _COUNTS = (
-    # what waits with values, set by hand, is as good as started
-    select(jobs.c.state, func.count(), func.count(case(((jobs.c.attempt > 0) | (jobs.c.state == QUEUED), 1))))
+    select(jobs.c.generation, jobs.c.state, func.count(), func.count(case((is_started, 1))))
     # what is over, and whose data a lost agent has, takes no place any more
     .add_columns(func.count(case(((jobs.c.state == DRAINING) & jobs.c.partial, 1))))
     .where(jobs.c.optimization == bindparam("its_id"))
-    .group_by(jobs.c.state)
+    .group_by(jobs.c.generation, jobs.c.state)
 )
+
+
+def started(tx: Connection, optimization: Mapping[str, Any]) -> int:
+    """Return how many trials of its generation count for max_trials."""
+    return int(_counts(tx, optimization)["started"])
 
 
 # -- ends -----------------------------------------------------------------------------------------------------
@@ -221,7 +279,9 @@ def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes
     if failure is not None and limit is not None and row["failures_in_row"] >= limit and row["state"] == RUNNING:
         reason = (
             f"{row['failures_in_row']} trials in a row failed. The last: {failure} "
-            f"Once it is mended: bough optimization resume {optimization_id}."
+            f"If the machines were at fault: bough optimization resume {optimization_id} goes on. If the code was: "
+            f"bough optimization retry {optimization_id} --commit REF runs them again, and all that follow, with a new "
+            f"commit; bough optimization restart {optimization_id} begins anew."
         )
         states.move_optimization(tx, optimization_id, "pause", reason=reason)
     finish_if_over(tx, optimization_id, now, changes)
@@ -232,8 +292,8 @@ def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Ch
     row = reads.optimization(tx, optimization_id)
     if row["state"] not in (RUNNING, PAUSED, STOPPING):
         return
-    counted = _counts(tx, optimization_id)
-    if any(counted["states"].get(state) for state in LIVE):
+    counted = _counts(tx, row)
+    if counted["alive"] > counted["states"].get(CREATED, 0):
         return
     if row["state"] == STOPPING and row["stopped_by"] == USER:
         states.move_optimization(tx, optimization_id, "stopped", ended_at=now)
@@ -246,12 +306,12 @@ def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Ch
 
 def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, changes: Changes) -> None:
     """Start nothing more once total_time is over; trials that run may end."""
-    if row["total_time_s"] is None or now - row["created_at"] < row["total_time_s"]:
+    if row["total_time_s"] is None or now - row["begun_at"] < row["total_time_s"]:
         return
     reason = f"its total_time of {row['total_time_s']:g} s is over."
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
         pausing.thaw(tx, row["id"], changes)
-        _drop_created(tx, row["id"])
+        drop_created(tx, row["id"])
         _abort_queued(tx, row["id"], now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
 
@@ -270,7 +330,7 @@ def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, 
     if not moved and row["state"] != STOPPING:
         raise _not_possible(row, "stopped")
     pausing.thaw(tx, row["id"], changes)
-    _drop_created(tx, row["id"])
+    drop_created(tx, row["id"])
     _abort_queued(tx, row["id"], now, changes)
     if at_once:
         wish(tx, row["id"], "stop", USER, changes)
@@ -310,14 +370,20 @@ def resume(tx: Connection, optimization_id: str, changes: Changes) -> str:
     return str(row["id"])
 
 
-def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Changes) -> str:
-    """Raise max_trials; an optimization that has ended goes on. Returns the full id.
+def extend(
+    tx: Connection, optimization_id: str, max_trials: int, now: float, changes: Changes, *, is_more: bool = False
+) -> str:
+    """Raise max_trials, with ``is_more`` by so many; an optimization that has ended goes on. Returns the full id.
 
     Raises:
-        UsageError: That is not more than now.
+        UsageError: That is not more than now, or more than its grid has points.
         Conflict: It cannot go on.
     """
     row = reads.optimization(tx, optimization_id)
+    max_trials = row["max_trials"] + max_trials if is_more else max_trials
+    check_time(row, now)
+    if row["algorithm"] == "grid":
+        _check_grid(tx, row, max_trials)
     if max_trials <= row["max_trials"]:
         raise UsageError(
             f"optimization {row['id']} already has max_trials {row['max_trials']}.", "Give a higher number, or stop it."
@@ -330,6 +396,22 @@ def extend(tx: Connection, optimization_id: str, max_trials: int, changes: Chang
     return str(row["id"])
 
 
+def check_time(row: Mapping[str, Any], now: float) -> None:
+    """Raise `Conflict` if its total_time is over, so that nothing of it may start any more."""
+    if row["total_time_s"] is not None and now - row["begun_at"] >= row["total_time_s"]:
+        raise Conflict(
+            f"the total_time of optimization {row['id']} is over.",
+            f"Give it more: bough optimization set {row['id']} total_time=…",
+        )
+
+
+def _check_grid(tx: Connection, row: Mapping[str, Any], max_trials: int) -> None:
+    mine = and_(space_versions.c.optimization == row["id"], space_versions.c.version == row["space_version"])
+    size = points_of(definition.Space.from_json(tx.execute(select(space_versions.c.space).where(mine)).scalar_one()))
+    if size is not None and max_trials > size:
+        raise UsageError(f"the grid of optimization {row['id']} has {size} points.", "There are no more to try.")
+
+
 def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes: Changes) -> None:
     """Want something of all trials that are with an agent; their agents are rung. What a user stopped stays so."""
     mine = (jobs.c.optimization == optimization_id) & jobs.c.state.in_(WITH_AGENT)
@@ -340,12 +422,20 @@ def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes
     changes.rung.update(agent for _, agent in found if agent)
 
 
-def _drop_created(tx: Connection, optimization_id: str) -> None:
+def end_what_waits(tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str) -> None:
+    """End the trials that wait: rows without values go, the others are ABORTED with a sentence."""
+    drop_created(tx, optimization_id)
+    _abort_queued(tx, optimization_id, now, changes, reason)
+
+
+def drop_created(tx: Connection, optimization_id: str) -> None:
     """Remove the rows of trials that never started; those of their numbers that were the highest become free again."""
     mine = jobs.c.optimization == optimization_id
     tx.execute(delete(jobs).where(mine, jobs.c.state == CREATED))
-    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(mine).scalar_subquery()
-    tx.execute(update(optimizations).where(optimizations.c.id == optimization_id).values(numbers=highest))
+    of_now = mine & (jobs.c.generation == optimizations.c.generation)
+    highest = select(func.coalesce(func.max(jobs.c.number), 0)).where(of_now).correlate(optimizations)
+    its = optimizations.c.id == optimization_id
+    tx.execute(update(optimizations).where(its).values(numbers=highest.scalar_subquery()))
 
 
 def _abort_queued(
@@ -362,6 +452,13 @@ def _abort_queued(
 def not_again(label: str, reason: str | None, has_run: bool = True) -> str:
     """Return why a trial that was to run, perhaps again, does not."""
     return f"{label} was not run{' again' if has_run else ''}: {reason or 'its optimization was stopped.'}"
+
+
+def is_archived(row: Mapping[str, Any]) -> Conflict:
+    """Return the error for what cannot be done to an archived optimization."""
+    return Conflict(
+        f"optimization {row['id']} is archived.", f"Bring it back: bough optimization unarchive {row['id']}."
+    )
 
 
 def _not_possible(row: Mapping[str, Any], verb: str) -> Conflict:

@@ -31,7 +31,7 @@ def trials(tx: Connection, optimization_id: str) -> dict[str, Any]:
     known = reads.optimization(tx, optimization_id)
     names = dict(tx.execute(select(agents.c.id, agents.c.name)).all())
     shown = [jobs.c[name] for name in (*_COLUMNS, *_TIMES, "agent", "values")]
-    found = select(*shown).where(jobs.c.optimization == known["id"]).order_by(jobs.c.number)
+    found = select(*shown).where(views.in_generation(known)).order_by(jobs.c.number)
     rows = tx.execute(found).mappings().all()
     columns: dict[str, Any] = {name: views.column([row[name] for row in rows]) for name in (*_COLUMNS, *_TIMES)}
     columns["agent"] = [names.get(row["agent"] or "") for row in rows]
@@ -61,7 +61,7 @@ def curves(
         UsageError: These are too many trials.
     """
     known = reads.optimization(tx, optimization_id)
-    there = _traces(tx, known["id"])
+    there = _traces(tx, known)
     chosen = channel or known["kpi_channel"] or known["kpi_channel_seen"] or next(iter(there), None)
     if channel is not None and channel not in there:
         raise NotFound(f"no trial of {known['id']} has a channel {channel}.", f"There are: {', '.join(there)}.")
@@ -72,7 +72,7 @@ def curves(
     name, trace = there[chosen]
     shown = select(jobs.c.id, jobs.c.number, channels.c.id.label("channel"), channels.c.traces, channels.c.type)
     shown = shown.join(channels, (channels.c.job == jobs.c.id) & (channels.c.attempt == jobs.c.attempt))
-    shown = shown.where(jobs.c.optimization == known["id"], channels.c.name == name, channels.c.type == "number")
+    shown = shown.where(views.in_generation(known), channels.c.name == name, channels.c.type == "number")
     shown = shown.where(jobs.c.number.in_(numbers)) if numbers else shown
     found = tx.execute(shown.order_by(jobs.c.number.desc()).limit(MAX_CURVES)).mappings().all()
     drawn = [_curve(tx, row, trace, most) for row in map(dict, reversed(found)) if trace < len(row["traces"])]
@@ -86,12 +86,12 @@ def _curve(tx: Connection, row: Mapping[str, Any], trace: int, most: int) -> dic
     return {"number": row["number"], "id": row["id"], "x": x, "y": y}
 
 
-def _traces(tx: Connection, optimization_id: str) -> dict[str, tuple[str, int]]:
+def _traces(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     """Return name → (channel, index of the trace) of all that is reported in numbers, the KPI and main ones first."""
     found = (
         select(channels.c.name, channels.c.main, channels.c.kpi, channels.c.traces)
         .join(jobs, (jobs.c.id == channels.c.job) & (jobs.c.attempt == channels.c.attempt))
-        .where(jobs.c.optimization == optimization_id, channels.c.type == "number")
+        .where(views.in_generation(optimization), channels.c.type == "number")
         .distinct()
     )
     rows = sorted(tx.execute(found), key=lambda row: (not row.kpi, not row.main, row.name))

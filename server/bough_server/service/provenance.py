@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, and_, update
 
 from bough_server.store.schema import optimizations
 
@@ -29,6 +29,8 @@ def noted(entries: Sequence[Entry], new: Entry) -> list[Entry]:
     return kept if is_known else [*kept, new]
 
 
-def save(tx: Connection, optimization_id: str, entries: Sequence[Entry]) -> None:
-    """Keep the entries."""
-    tx.execute(update(optimizations).where(optimizations.c.id == optimization_id).values(versions=list(entries)))
+def save(tx: Connection, optimization: Mapping[str, Any], entries: Sequence[Entry]) -> None:
+    """Keep the entries, unless the optimization (its row as it was) was edited or restarted meanwhile."""
+    same = ("id", "generation", "space_version")
+    mine = and_(*(optimizations.c[name] == optimization[name] for name in same))
+    tx.execute(update(optimizations).where(mine).values(versions=list(entries)))

@@ -15,7 +15,6 @@ import numpy as np
 from sqlalchemy import Connection, and_, select, update
 
 from bough import _layout
-from bough_server.service import definitions
 from bough_server.service import kpi as kpis
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, WITH_AGENT
@@ -85,10 +84,14 @@ class Pruner:
             return is_worse_than_median(rule, mine, self._curves(tx, job, settings, (DONE,)), new)
         return is_halved(rule, mine, self._curves(tx, job, settings, (DONE, *WITH_AGENT)), new)
 
+    def forget(self, optimization_id: str) -> None:
+        """Look anew: its rule, its KPI or its trials are others now."""
+        self._rules.pop(optimization_id, None)
+        self._ended.pop(optimization_id, None)
+
     def _rule(self, tx: Connection, optimization_id: str) -> Rule | None:
         if optimization_id not in self._rules:
-            row = reads.optimization(tx, optimization_id)
-            self._rules[optimization_id] = definitions.of_revision(tx, row["model"], row["revision"]).settings.pruning
+            self._rules[optimization_id] = reads.optimization(tx, optimization_id)["pruning"]
         return self._rules[optimization_id]
 
     def _curves(
@@ -100,7 +103,8 @@ class Pruner:
             del self._ended[next(iter(self._ended))]
         found = []
         columns = (jobs.c.id, jobs.c.state, jobs.c.attempt)
-        mine = and_(jobs.c.optimization == settings["id"], jobs.c.state.in_(states), jobs.c.id != job["id"])
+        same = and_(jobs.c.optimization == job["optimization"], jobs.c.generation == job["generation"])
+        mine = and_(same, jobs.c.state.in_(states), jobs.c.id != job["id"], jobs.c.reused_from.is_(None))
         for other in tx.execute(select(*columns).where(mine)).mappings().all():
             curve = known.get(other["id"])
             if curve is None:

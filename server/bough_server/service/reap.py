@@ -29,9 +29,9 @@ def is_needed(tx: Connection, fleet: Fleet, config: Config, now: float, clock: f
             return True
         if _is_unknown_to_its_agent(fleet, job, silent, config, clock):
             return True
-    timed = select(table.c.created_at, table.c.total_time_s).where(table.c.total_time_s.is_not(None))
+    timed = select(table.c.begun_at, table.c.total_time_s).where(table.c.total_time_s.is_not(None))
     running = tx.execute(timed.where(table.c.state.in_((states.RUNNING, states.PAUSED))))
-    return any(now - created_at >= total_time_s for created_at, total_time_s in running)
+    return any(now - begun_at >= total_time_s for begun_at, total_time_s in running)
 
 
 def reap(tx: Connection, fleet: Fleet, config: Config, now: float, clock: float) -> Changes:

@@ -16,6 +16,7 @@ from bough import _git
 from bough.errors import UsageError
 from bough_server.archive import objects, upkeep
 from bough_server.archive.chains import ModelRows, OptimizationRows, model_rows, optimization_rows
+from bough_server.archive.commits import LAZY_REFS
 from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
@@ -58,7 +59,7 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
 
     Args:
         config: Its home, which must not hold a coordinator yet.
-        sources: Folders of repositories, or URLs that git may fetch from.
+        sources: Folders of repositories, or URLs that git may fetch from; none: the repositories of the home itself.
         progress: Is told how far it is.
 
     Raises:
@@ -69,8 +70,10 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
         raise UsageError(f"{config.home} holds a coordinator already.", "Name another --home, or move it away.")
     found = Rebuilt()
     repositories = Repositories(config.repositories)
-    for source in sources:
+    for source in sources or [str(repositories.path(model)) for model in repositories.models()]:
         _fetch(source, repositories, found, progress)
+    if not found.models:
+        raise UsageError(f"{config.home} holds no repositories.", "Name a clone of one: --from REPO.")
     store = Database.open(config.database)
     try:
         for model in found.models:
@@ -101,7 +104,7 @@ def _fetch(source: str, repositories: Repositories, found: Rebuilt, progress: Pr
         wanted = [f"refs/bough/{name}/*:refs/bough/{name}/*" for name in _WANTED]
         try:
             command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url, *wanted]
-            _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True)
+            _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True, env=LAZY_REFS)
         except _git.GitFailed as error:
             if "[rejected]" not in error.stderr:
                 raise

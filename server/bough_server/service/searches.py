@@ -8,40 +8,66 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from bough.errors import NotFound
 from bough_server.optimizers.base import Outcome
-from bough_server.optimizers.replay import Search, Trial
+from bough_server.optimizers.replay import Entry, Search, Trial
+from bough_server.service.told import newest
 from bough_server.store import reads
-from bough_server.store.schema import history, jobs, space_versions
+from bough_server.store.schema import generations, history, jobs, space_versions
 
 
-def search(tx: Connection, optimization_id: str) -> Search:
-    """Return the search of an optimization; the beginning of its id will do.
+def search(tx: Connection, optimization_id: str, generation: int | None = None) -> Search:
+    """Return the search of an optimization; the beginning of its id will do. None: its newest generation.
 
     Raises:
-        NotFound: There is none, or several begin like that.
+        NotFound: There is none, or several begin like that, or it has no such generation.
     """
-    row = reads.optimization(tx, optimization_id)
+    row = of_generation(tx, reads.optimization(tx, optimization_id), generation)
     told: dict[str, Any] = {}
-    outcomes = []
-    entries = select(history.c.job, history.c.ask_number, history.c["values"], history.c.loss)
-    ended = entries.where(history.c.optimization == row["id"]).order_by(history.c.seq)
-    for job_id, number, values, loss in tx.execute(ended):
-        told[job_id] = values
-        outcomes.append(Outcome(number, values, loss))
-    asked = select(jobs.c.id, jobs.c.number, jobs.c.ask_number, jobs.c.history_seq, jobs.c["values"])
-    mine = (jobs.c.optimization == row["id"]) & (jobs.c.ask_number >= 0)  # below 0: values that nobody asked for
-    found = tx.execute(asked.where(mine).order_by(jobs.c.ask_number)).all()
-    trials = [Trial(number, ask, seen, values, told.get(job_id)) for job_id, number, ask, seen, values in found]
-    return Search(row["id"], row["versions"], spaces(tx, row["id"]), trials, outcomes)
+    entries: list[Entry] = []
+    first: dict[str, int] = {}
+    ended = (history.c.optimization == row["id"]) & (history.c.generation == row["generation"])
+    for entry in tx.execute(select(history).where(ended).order_by(history.c.seq)).mappings():
+        told[entry["job"]] = entry["values"]
+        place = first.setdefault(entry["job"], len(first))
+        entries.append(Entry(entry["seq"], place, Outcome(entry["ask_number"], entry["values"], entry["loss"])))
+    mine = (jobs.c.optimization == row["id"]) & (jobs.c.generation == row["generation"])
+    asked = select(jobs).where(mine, jobs.c.ask_number >= 0)  # below 0: values that nobody asked for
+    found = tx.execute(asked.order_by(jobs.c.ask_number)).mappings()
+    trials = [
+        Trial(job["number"], job["ask_number"], job["history_seq"], job["values"], told.get(job["id"]), job["again"])
+        for job in found
+    ]
+    return Search(row["id"], row["versions"], spaces(tx, row["id"]), trials, entries)
+
+
+def of_generation(tx: Connection, row: Mapping[str, Any], generation: int | None) -> Mapping[str, Any]:
+    """Return the row of an optimization as it was when that generation of it ended; None: as it is.
+
+    Raises:
+        NotFound: It never had that generation.
+    """
+    if generation is None or generation == row["generation"]:
+        return row
+    mine = (generations.c.optimization == row["id"]) & (generations.c.generation == generation)
+    found = tx.execute(select(generations.c.row).where(mine)).scalar_one_or_none()
+    if found is None:
+        raise NotFound(
+            f"optimization {row['id']} has no generation {generation}.", f"It is in its generation {row['generation']}."
+        )
+    return {**row, **found}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What an optimizer knows now: the newest space, and the history in the order of ends."""
+    """What an optimizer knows now: the newest space, and the history in the order of ends.
+
+    ``as_of`` is its generation, the version of its space and the length of its history; the same: nothing has changed.
+    """
 
     id: str
     seed: int
-    space_version: int
+    as_of: tuple[int, int, int]
     space: Mapping[str, Any]
     history: list[Outcome]
 
@@ -53,10 +79,9 @@ def told(tx: Connection, optimization_id: str) -> Told:
         NotFound: There is none, or several begin like that.
     """
     row, space = newest_space(tx, optimization_id)
-    entries = select(history.c.ask_number, history.c["values"], history.c.loss)
-    ended = tx.execute(entries.where(history.c.optimization == row["id"]).order_by(history.c.seq))
-    outcomes = [Outcome(number, values, loss) for number, values, loss in ended]
-    return Told(row["id"], row["seed"], row["space_version"], space, outcomes)
+    outcomes = [Outcome(entry["ask_number"], entry["values"], entry["loss"]) for entry in newest(tx, row)]
+    as_of = (row["generation"], row["space_version"], row["history_seq"])
+    return Told(row["id"], row["seed"], as_of, space, outcomes)
 
 
 def spaces(tx: Connection, optimization_id: str) -> dict[int, dict[str, Any]]:

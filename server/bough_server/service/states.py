@@ -18,6 +18,10 @@ give_back   PREPARING … DRAINING                           QUEUED      lost, r
 finish      DRAINING                                       DONE        a valid result
 fail        QUEUED … DRAINING                              FAILED      it has no result
 abort       CREATED … DRAINING                             ABORTED     the user did not want it any more
+reuse       CREATED                                        DONE        it takes the result of an equal trial
+retry       FAILED, ABORTED                                QUEUED      its user lets it run again; same values
+approve     FAILED                                         DONE        by other settings of the KPI it has a result
+disapprove  DONE                                           FAILED      … or has none
 ==========  =============================================  ==========  ==========================================
 """
 
@@ -65,8 +69,13 @@ JOB_MOVES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "finish": ((DRAINING,), DONE),
         "fail": ((QUEUED, *_ON_AGENT, DRAINING), FAILED),
         "abort": ((CREATED, QUEUED, *_ON_AGENT, DRAINING), ABORTED),
+        "reuse": ((CREATED,), DONE),
+        "retry": ((FAILED, ABORTED), QUEUED),
+        "approve": ((FAILED,), DONE),
+        "disapprove": ((DONE,), FAILED),
     }
 )
+AFTER_THE_END = ("retry", "approve", "disapprove")  # the moves that leave a terminal state: its user wants it so
 
 OPTIMIZATION_STATES = (RUNNING, PAUSED, STOPPING, STOPPED, DONE, ARCHIVED)
 OPTIMIZATION_MOVES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
@@ -77,7 +86,9 @@ OPTIMIZATION_MOVES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType
         "stop": ((RUNNING, PAUSED), STOPPING),
         "stopped": ((STOPPING,), STOPPED),
         "finish": ((RUNNING, PAUSED, STOPPING), DONE),
-        "archive": ((STOPPED, DONE), ARCHIVED),
+        "archive": ((RUNNING, PAUSED, STOPPING, STOPPED, DONE), ARCHIVED),  # where no trial is with an agent
+        "show_done": ((ARCHIVED,), DONE),
+        "show_stopped": ((ARCHIVED,), STOPPED),
     }
 )
 

@@ -16,6 +16,7 @@ from bough.errors import UsageError
 from bough_server.service import columns
 from bough_server.service.columns import Column, as_number, as_text
 from bough_server.service.export import counted, iso
+from bough_server.service.views import in_generation
 from bough_server.store import reads, sight
 from bough_server.store.schema import job_marks, jobs
 
@@ -31,7 +32,8 @@ class Request:
     """What is to be shown.
 
     Args:
-        optimization: Only trials of this one; its id or the beginning of it.
+        optimization: Only trials of this one; its id or the beginning of it. Without a condition on ``generation``,
+            only of its newest one.
         model: Only jobs of this model.
         manual: Only jobs started by hand (True), only trials (False), or both (None).
         columns: Names, in their order; empty for the usual ones.
@@ -144,7 +146,9 @@ def _cell(
 def _scope(tx: Connection, asked: Request) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = [sight.visible(jobs.c.model)]
     if asked.optimization is not None:
-        where.append(jobs.c.optimization == reads.optimization(tx, asked.optimization)["id"])
+        row = reads.optimization(tx, asked.optimization)
+        is_any = any(isinstance(one, list) and one and one[0] == "generation" for one in asked.where)
+        where.append(jobs.c.optimization == row["id"] if is_any else in_generation(row))
     if asked.model is not None:
         where.append(jobs.c.model == asked.model)
     if asked.manual is not None:

@@ -67,11 +67,21 @@ def judge(ending: Ending) -> Verdict:
         return Verdict(QUEUED)
     if cause == _layout.USER:
         return Verdict(ABORTED, "user", ending.said_message)
+    if ending.is_trial and ending.kpi.contradiction is not None:
+        return Verdict(FAILED, "error", _contradiction(ending))
     if cause in _LOST:
         return Verdict(FAILED, cause, _sentence(ending, f"was lost: {_LOST[cause]}"))
     if cause in _LIMITS:
         return _with_kpi(ending, cause)
     return _by_itself(ending)
+
+
+def _contradiction(ending: Ending) -> str:
+    kpi = ending.kpi
+    return (
+        f"{ending.label} declares that its KPI {kpi.channel} is to {kpi.contradiction}, and its optimization says "
+        f"{kpi.direction}. Correct one of them: max_optimization in the script, or kpi.direction."
+    )
 
 
 def _by_itself(ending: Ending) -> Verdict:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bough.errors import NotFound
 from bough_server.service import kpi as kpis
@@ -25,6 +25,9 @@ _JOB = [
     "state",
     "end_reason",
     "message",
+    "generation",
+    "retries",
+    "reused_from",
     "kpi",
     "kpi_last",
     "kpi_best",
@@ -60,6 +63,12 @@ _OPTIMIZATION = [
     "total_time_s",
     "seed",
     "agents",
+    "priority",
+    "pruning",
+    "duplicates",
+    "generation",
+    "begun_at",
+    "space_version",
     "commit",
     "folder",
     "source",
@@ -106,10 +115,16 @@ def whole_job(tx: Connection, row: Row) -> dict[str, Any]:
     return {
         **job_view(tx, row),
         "channels": _channels(tx, row),
-        "infos": plain(reads.infos(tx, row["id"])),
+        "infos": infos_of(tx, row),
         "attempts": row["attempt"],
         "history": [_attempt(tx, attempt) for attempt in reads.attempts(tx, row["id"])],
     }
+
+
+def infos_of(tx: Connection, job: Row) -> dict[str, Any]:
+    """Return what a job says about itself, and which one's result it took if it did not run."""
+    reused = {} if job["reused_from"] is None else {"reused_from": job["reused_from"]}
+    return {**plain(reads.infos(tx, job["id"])), **reused}
 
 
 def _channels(tx: Connection, job: Row) -> list[dict[str, Any]]:
@@ -168,7 +183,7 @@ def column(values: Any) -> list[Any]:
 
 def optimization_view(tx: Connection, row: Row) -> dict[str, Any]:
     """Return one optimization as the API shows it."""
-    counts = _counts(tx, row["id"])
+    counts = _counts(tx, row)
     best = best_trial(tx, row)
     kpi_channel = row["kpi_channel"] or row["kpi_channel_seen"]
     direction = row["kpi_direction"] or row["kpi_direction_seen"]
@@ -176,6 +191,7 @@ def optimization_view(tx: Connection, row: Row) -> dict[str, Any]:
         **{name: row[name] for name in _OPTIMIZATION},
         "commit": row["commit"] or None,
         "kpi": {"channel": kpi_channel, "direction": direction, "reduce": row["kpi_reduce"]},
+        "on_failure": {"retry": row["retry"], "stop_after": row["stop_after"]},
         "counts": counts,
         "finished": counts.get(DONE, 0) + counts.get(FAILED, 0),
         "best": None if best is None else job_view(tx, best),
@@ -184,16 +200,21 @@ def optimization_view(tx: Connection, row: Row) -> dict[str, Any]:
     }
 
 
-def _counts(tx: Connection, optimization_id: str) -> dict[str, int]:
-    found = select(jobs.c.state, func.count()).where(jobs.c.optimization == optimization_id).group_by(jobs.c.state)
+def _counts(tx: Connection, optimization: Row) -> dict[str, int]:
+    found = select(jobs.c.state, func.count()).where(in_generation(optimization)).group_by(jobs.c.state)
     return dict(tx.execute(found).all())
+
+
+def in_generation(optimization: Row) -> ColumnElement[bool]:
+    """Select the trials of the generation of an optimization (its row)."""
+    return and_(jobs.c.optimization == optimization["id"], jobs.c.generation == optimization["generation"])
 
 
 def best_trial(tx: Connection, optimization: Row) -> dict[str, Any] | None:
     """Return the row of the best trial that is DONE, the first of equals; None if there is none."""
     direction = optimization["kpi_direction"] or optimization["kpi_direction_seen"]
     order = jobs.c.kpi.asc() if direction == kpis.MINIMIZE else jobs.c.kpi.desc()
-    mine = (jobs.c.optimization == optimization["id"]) & (jobs.c.state == DONE) & jobs.c.kpi.is_not(None)
+    mine = in_generation(optimization) & (jobs.c.state == DONE) & jobs.c.kpi.is_not(None)
     row = tx.execute(select(jobs).where(mine).order_by(order, jobs.c.number).limit(1)).mappings().first()
     return None if row is None else dict(row)
 
@@ -222,13 +243,15 @@ def agents_view(tx: Connection, online: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
-def optimizations_page(tx: Connection, limit: int, offset: int) -> dict[str, Any]:
-    """Return one page of all optimizations, newest first."""
+def optimizations_page(
+    tx: Connection, limit: int, offset: int, where: Sequence[ColumnElement[bool]] = ()
+) -> dict[str, Any]:
+    """Return one page of the optimizations that ``where`` selects, newest first."""
     order = (optimizations.c.created_at.desc(), optimizations.c.id)
-    mine = sight.visible(optimizations.c.model)
-    found = select(optimizations).where(mine).order_by(*order).limit(max(0, min(limit, 1000))).offset(max(0, offset))
+    mine = [*where, sight.visible(optimizations.c.model)]
+    found = select(optimizations).where(*mine).order_by(*order).limit(max(0, min(limit, 1000))).offset(max(0, offset))
     rows = [dict(row) for row in tx.execute(found).mappings()]
-    total = tx.execute(select(func.count()).select_from(optimizations).where(mine)).scalar_one()
+    total = tx.execute(select(func.count()).select_from(optimizations).where(*mine)).scalar_one()
     return {"rows": [optimization_view(tx, row) for row in rows], "total": total}
 
 

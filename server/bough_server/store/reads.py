@@ -86,9 +86,12 @@ def optimization(tx: Connection, optimization_id: str) -> dict[str, Any]:
     return _by_prefix(tx, optimizations, optimization_id, "optimization")
 
 
-def jobs_of(tx: Connection, optimization_id: str) -> list[dict[str, Any]]:
-    """Return the rows of the trials of that optimization, by number."""
-    found = select(jobs_table).where(jobs_table.c.optimization == optimization_id).order_by(jobs_table.c.number)
+def jobs_of(tx: Connection, optimization_id: str, generation: int | None = None) -> list[dict[str, Any]]:
+    """Return the rows of the trials of that optimization, by generation (None: of all) and number."""
+    found = select(jobs_table).where(jobs_table.c.optimization == optimization_id)
+    if generation is not None:
+        found = found.where(jobs_table.c.generation == generation)
+    found = found.order_by(jobs_table.c.generation, jobs_table.c.number)
     return [dict(row) for row in tx.execute(found).mappings()]
 
 

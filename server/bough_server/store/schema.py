@@ -82,6 +82,8 @@ optimizations = Table(
     Column("reason", Text),
     Column("created_at", Float, nullable=False),
     Column("created_by", Text, nullable=False),
+    Column("generation", Integer, nullable=False),  # from 1; a restart begins the next one
+    Column("begun_at", Float, nullable=False),  # of its generation
     Column("ended_at", Float),
     Column("algorithm", Text, nullable=False),
     Column("max_trials", Integer, nullable=False),
@@ -100,6 +102,8 @@ optimizations = Table(
     Column("kpi_direction_seen", Text),
     Column("retry", Integer, nullable=False),
     Column("stop_after", Integer),
+    Column("pruning", Json),  # as in `bough.definition.Settings.pruning`
+    Column("duplicates", Text, nullable=False),  # allow, resample or reuse
     Column("grace_s", Float, nullable=False),
     Column("term_s", Float, nullable=False),
     Column("commit", Text, nullable=False),
@@ -131,12 +135,41 @@ space_versions = Table(
     Column("created_at", Float, nullable=False),
 )
 
+generations = Table(  # those that a restart ended
+    "generations",
+    metadata,
+    Column("optimization", Text, ForeignKey("optimizations.id"), primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("begun_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),  # when it was restarted
+    Column("space_version", Integer, nullable=False),  # its last one
+    Column("versions", Json, nullable=False),  # as in optimizations
+    Column("row", Json, nullable=False),  # the row of the optimization as it was then
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("optimization", Text, ForeignKey("optimizations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1
+    Column("at", Float, nullable=False),
+    Column("by", Text, nullable=False),  # key id
+    Column("kind", Text, nullable=False),  # edit, retry, restart
+    Column("generation", Integer, nullable=False),
+    Column("from_ask", Integer, nullable=False),  # the first ask that it holds for
+    Column("space_version", Integer, nullable=False),  # after it
+    Column("changes", Json, nullable=False),  # lines for people
+    Column("kept", Integer),  # ended trials that stay in the optimizer's history; None: the space is the same
+    Column("left_out", Integer),
+)
+
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Text, primary_key=True),
     Column("optimization", Text, ForeignKey("optimizations.id")),
-    Column("number", Integer),  # of the trial, from 1; None for a manual job
+    Column("generation", Integer, nullable=False),  # of the optimization; 1 for a manual job
+    Column("number", Integer),  # of the trial in its generation, from 1; None for a manual job
     Column("model", Text, ForeignKey("models.id"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("state", Text, nullable=False),
@@ -144,7 +177,10 @@ jobs = Table(
     Column("message", Text),
     Column("values", Json),
     Column("ask_number", Integer),  # from 0; set by hand: -1 - the number of the next ask; None: not told
-    Column("history_seq", Integer),  # how many ends the ask saw
+    Column("history_seq", Integer),  # how many entries of the history were there when it was asked
+    Column("again", Integer, nullable=False),  # which try of that ask, from 0: `service.duplicates`
+    Column("digest", Text),  # equal for equal values
+    Column("reused_from", Text),  # job whose result is this one's; it did not run
     Column("commit", Text, nullable=False),
     Column("folder", Text, nullable=False),
     Column("source", Json, nullable=False),
@@ -170,6 +206,7 @@ jobs = Table(
     Column("agent", Text),  # id of the agent of the newest attempt
     Column("failures", Integer, nullable=False),  # tries used up
     Column("lost", Integer, nullable=False),  # attempts lost; they use up no try
+    Column("retries", Integer, nullable=False),  # how often its user let it run again after its end
     Column("unreachable", Boolean, nullable=False),
     Column("partial", Boolean, nullable=False),
     Column("status", Text),
@@ -177,7 +214,8 @@ jobs = Table(
     Column("desired_cause", Text),
     Column("record", Text),  # ref of the commit that it became
     Index(None, "optimization", "number"),
-    Index(None, "optimization", "state", "attempt"),  # all that counting by state reads
+    Index(None, "optimization", "digest"),
+    Index(None, "optimization", "generation", "state", "attempt", "reused_from"),  # all that counting by state reads
     Index(None, "state"),
     Index(None, "created_at"),
 )
@@ -317,13 +355,14 @@ history = Table(
     "history",
     metadata,
     Column("optimization", Text, ForeignKey("optimizations.id"), primary_key=True),
-    Column("seq", Integer, primary_key=True),  # from 1: the order of ends
-    Column("job", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("seq", Integer, primary_key=True),  # from 1: the order in which it was told, over all generations
+    Column("generation", Integer, nullable=False),
+    Column("job", Text, nullable=False),  # the last word about a job counts: `service.told`. It may be gone by now
     Column("ask_number", Integer, nullable=False),  # as that of the job; -1 for one of an earlier optimization
     Column("values", Json, nullable=False),
     Column("loss", Float),  # None: it failed
     Column("ended_at", Float, nullable=False),
-    UniqueConstraint("optimization", "job"),
+    Index(None, "optimization", "job"),
 )
 
 agents = Table(

@@ -16,6 +16,7 @@ from tests.integration.api.running import Running
 
 from bough import _git
 from bough._git import GitFailed
+from bough_server.archive.repositories import Repositories
 
 
 @pytest.fixture
@@ -244,3 +245,51 @@ def _wait(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("scope", "may"), [("user", True), ("agent", False)])
+def test_records_are_brought_by_users_and_checked_at_once(api: Running, work: Path, scope: str, may: bool) -> None:
+    key, model = api.key(scope, "me" if may else ""), f"me/brought-{scope}"
+    ref = "refs/bough/incoming/jobs/manual/0000-abcdefgh"
+
+    if not may:
+        with pytest.raises(GitFailed) as refused:
+            push(api, key, work, f"HEAD:{ref}", model)
+        assert "deny updating a hidden ref" in refused.value.stderr
+        return
+    push(api, key, work, f"HEAD:{ref}", model)
+    told = api.call("POST", "/api/v1/incoming", key, json={"model": model})
+
+    assert told.status_code == 200
+    assert told.json() == {
+        "accepted": [],
+        "known": [],
+        "refused": [
+            {
+                "ref": "refs/bough/jobs/manual/0000-abcdefgh",
+                "detail": "refs/bough/jobs/manual/0000-abcdefgh lacks job.json, or it is too large.",
+            }
+        ],
+    }
+    assert refs(api, model) == {}
+    other = api.call("POST", "/api/v1/incoming", api.key("user", "you"), json={"model": model})
+    assert other.status_code == 403
+
+
+def test_what_waits_to_be_checked_is_not_replaced(tmp_path: Path, work: Path) -> None:
+    """Two coordinators that bring the same ref: the second one waits for the verdict on the first."""
+    repositories = Repositories(tmp_path / "git")
+    place = str(repositories.ensure("me/digits"))
+    ref = "refs/bough/incoming/jobs/manual/0000-abcdefgh"
+    first = head(work)
+    hooks = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath"}
+    env = {**hooks, "GIT_CONFIG_VALUE_0": str(repositories.hooks)}
+    receive = f"git -c core.hooksPath={repositories.hooks} receive-pack"
+    command = ["push", "--quiet", f"--receive-pack={receive}", place]
+    _git.run([*command, f"HEAD:{ref}"], cwd=str(work), allow_file=True, env=env)
+    commit(work, {"train.py": b"print(2)\n"})
+
+    with pytest.raises(GitFailed, match="was pushed before and is being checked"):
+        _git.run([*command, f"HEAD:{ref}"], cwd=str(work), allow_file=True, env=env)
+
+    assert _git.run(["rev-parse", ref], git_dir=place).decode().strip() == first

@@ -100,13 +100,13 @@ class Clone:
             **job,
         }
         facts["number"] = facts["number"] if facts["optimization"] else None
-        rows = [(x, 10.0 + x, lr / x, False) for x in (1.0, 2.0, 3.0)]
+        points = [(x, 10.0 + x, lr / x, False) for x in (1.0, 2.0, 3.0)]
         content = {
             "job.json": json_file(facts),
             "parameters.json": json_file({"lr": lr, "layers": 2}),
             "environment.json": json_file(environment),
             "log.txt": b"trained\n",
-            "channels/loss.csv": records.channel_csv(["loss"], rows),
+            "channels/loss.csv": records.channel_csv(["loss"], list(zip(*points, strict=True))),
             **files,
         }
         ref = records.job_ref(facts["optimization"], facts["number"], facts["id"])

@@ -286,3 +286,15 @@ def test_refs_that_are_no_records_are_left_alone(clone: Clone) -> None:
     clone.record(2)
 
     assert [row["number"] for row in Index(str(clone.git_dir)).rows()] == [2]
+
+
+def test_of_a_job_that_ran_once_more_the_last_record_counts(clone: Clone) -> None:
+    first = clone.record(1, 0.3)
+    later = clone.made(1, 0.3, kpi=0.7, attempt=2)
+    clone.write([type(later)(f"{first}.2", later.parent, later.ended_at, later.message, later.files)])
+    index = Index(str(clone.git_dir))
+
+    assert [(row["kpi"], row["record"]) for row in index.rows()] == [(0.7, f"{first}.2")]
+    assert index.find("job00001").row["kpi"] == 0.7
+    assert index.find("opt1/1").row["kpi"] == 0.7
+    assert index.find(first).row["kpi"] == 0.3 / 3

@@ -19,6 +19,8 @@ from tests.integration.server.driver import (
     run,
 )
 
+from bough_server.service import check
+
 Play = Callable[..., None]
 
 
@@ -211,6 +213,36 @@ def test_a_failed_trial_is_tried_again_with_the_same_values_as_often_as_the_sett
     play(story)
 
 
+def test_a_script_that_contradicts_the_direction_is_stopped_and_pauses_the_optimization(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim(kpi={"direction": "minimize"}, max_trials=9)
+        told = run(0.1, 0.2)
+
+        reply = await agent.sync([(claim, "journal/1-aa", 0, told)], [happened(claim, "running")])
+
+        assert [tuple(one) for one in reply["desired"]] == [(claim["job_id"], 1, "stop", "contradiction")]
+        ended = happened(claim, "exited", exit=exit_of(told, cause="contradiction"))
+        await agent.sync([], [ended])
+        job = await stage.job(claim)
+        said = (
+            "trial 1 declares that its KPI accuracy is to maximize, and its optimization says minimize. Correct one of "
+            "them: max_optimization in the script, or kpi.direction."
+        )
+        assert (job["state"], job["end_reason"], job["message"]) == ("FAILED", "error", said)
+        row = await stage.coordinator.optimizations.one(claim["optimization"])
+        do = f"Resolve it, then: bough optimization retry {row['id']}."
+        assert (row["state"], row["reason"]) == ("PAUSED", f"{said} {do}")
+
+        await stage.coordinator.life.edit(ADMIN, row["id"], {"settings": {"kpi.direction": "maximize"}})
+        await stage.coordinator.life.retry(ADMIN, row["id"], {})
+        again = await agent.claim_one()
+        await agent.deliver(again, run(0.1, 0.2))
+        assert (await stage.job(again))["state"] == "DONE"
+        assert stage.coordinator.store.read_sync(check.violations) == []
+
+    play(story)
+
+
 def test_too_many_failures_in_a_row_pause_the_optimization_with_a_sentence(play: Play) -> None:
     async def story(stage: Stage) -> None:
         optimization = await stage.optimize(max_trials=9, on_failure={"stop_after": 2})
@@ -222,7 +254,9 @@ def test_too_many_failures_in_a_row_pause_the_optimization_with_a_sentence(play:
         assert shown["state"] == "PAUSED"
         assert shown["reason"] == (
             "2 trials in a row failed. The last: trial 4 ended with exit code 1. "
-            f"Once it is mended: bough optimization resume {optimization}."
+            f"If the machines were at fault: bough optimization resume {optimization} goes on. If the code was: "
+            f"bough optimization retry {optimization} --commit REF runs them again, and all that follow, with a new "
+            f"commit; bough optimization restart {optimization} begins anew."
         )
         assert await agent.claim() == []
         assert (await stage.coordinator.why())["reasons"] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, MovedClock, started
+from tests.integration.server.tampering import refs, tamper
 from tests.integration.server.test_rebuild import DEFINITION, archived, code_of, exports, one, optimize, told
 
 from bough import _git
@@ -150,40 +150,6 @@ def test_what_does_not_agree_is_refused_with_a_sentence_and_goes(between: Callab
             assert await second.store.read(check.violations) == []
 
     between(story)
-
-
-def refs(repository: Path, prefix: str) -> list[str]:
-    out = _git.run(["for-each-ref", "--format=%(refname)", prefix], git_dir=str(repository)).decode()
-    return out.splitlines()
-
-
-def tamper(mirror: Path, ref: str, how: str) -> str:
-    """Change a record in a clone; return what is to be said of it."""
-    old = _git.run(["rev-parse", ref], git_dir=str(mirror)).decode().strip()
-    when = _git.run(["show", "-s", "--format=%ct", ref], git_dir=str(mirror)).decode().strip()
-    parent = _git.run(["rev-parse", f"{ref}^"], git_dir=str(mirror)).decode().strip()
-    job = _git.run(["cat-file", "blob", f"{ref}:.bough/job.json"], git_dir=str(mirror))
-    head = f"commit {ref}\ncommitter bough <bough@coordinator> {when} +0000\ndata 1\nx\nfrom {parent}\n".encode()
-    own = b"M 040000 %s .bough\n" % _tree(mirror, ref)
-    better = re.sub(rb'"kpi": [-0-9.e]+', b'"kpi": 0.999', job)
-    change, said = {
-        "newer": (own + _file(".bough/job.json", b'{"format": 99}'), "has format 99, which is newer than this version"),
-        "empty": (_file("README", b"x"), "lacks job.json, or it is too large."),
-        "other code": (own + _file("train.py", b"secret"), "holds other code than commit"),
-        "better kpi": (own + _file(".bough/job.json", better), "says KPI 0.999, but its points give -0."),
-    }[how]
-    _git.run(["update-ref", "-d", ref, old], git_dir=str(mirror))
-    _git.run(["fast-import", "--quiet", "--done"], git_dir=str(mirror), input=head + change + b"\ndone\n")
-    return said
-
-
-def _file(path: str, content: bytes) -> bytes:
-    return b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content)
-
-
-def _tree(mirror: Path, ref: str) -> bytes:
-    """Return the id of the record's own folder; the commit that is cut loose keeps it."""
-    return _git.run(["rev-parse", f"{ref}:.bough"], git_dir=str(mirror)).strip()
 
 
 def test_the_desk_names_what_it_cannot_take(between: Callable[[Story], None]) -> None:

@@ -108,6 +108,7 @@ def test_nan_and_infinite_kpis_are_failures_and_no_numbers(play: Play) -> None:
     """Every third trial diverges in one of three ways, and none of them is the best."""
 
     async def story(stage: Stage) -> None:
+        last = ""
         for algorithm in ALGORITHMS:
             wanted = body({"a": "uniformint(1, 1000)"}, algorithm=algorithm, max_trials=18)
             found, _ = await searched(stage, wanted, 18, diverging)
@@ -118,7 +119,8 @@ def test_nan_and_infinite_kpis_are_failures_and_no_numbers(play: Play) -> None:
             failed = [one for one in trials if one["state"] == "FAILED"]
             assert {one["end_reason"] for one in failed} == {"nan_kpi"}
             assert {one["kpi"] for one in failed} == {None}
-        weighed = await stage.coordinator.searches.importance(found["id"])
+            last = found["id"]
+        weighed = await stage.coordinator.searches.importance(last)
         assert (weighed["trials"], weighed["failed"]) == (12, 6)
         await stage.optimizer.stop()
 

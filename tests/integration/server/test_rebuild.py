@@ -130,7 +130,8 @@ async def play(stage: Stage, agent: Agent) -> None:
         elif n == 3:
             await agent.deliver(claim, script, log, cause="user", signal="SIGINT", exit_code=None)
         else:
-            await agent.deliver(claim, script, log, cut=17, cause="max_epochs")
+            environment = {"python": "3.11.7", "packages": {"numpy": "2.0", "zlib-ng": "1"}, "variables": {}}
+            await agent.deliver(claim, script, log, cut=17, cause="max_epochs", environment=environment)
 
 
 async def exports(coordinator: Coordinator, optimization: str) -> dict[str, str]:

@@ -35,7 +35,9 @@ def test_they_are_flagged_and_no_kpi_no_epoch_no_column_of_the_trials(play: Play
         columns, _ = stage.coordinator.store.read_sync(lambda tx: export.trial_rows(tx, job["optimization"]))
         assert [name for name in columns if name.startswith("channel.")] == ["channel.accuracy"]
         points = stage.coordinator.store.read_sync(lambda tx: list(export.point_rows(tx, job["optimization"])[1]))
-        assert [(row["channel"], row["y"]) for row in points] == [("accuracy", 0.5), ("system/cpu", 99.0)]
+        assert [(row["channel"], row["y"]) for row in points] == [("accuracy", 0.5)]
+        shown = await stage.coordinator.jobs.points(claim["job_id"], "system/cpu")
+        assert [channel["y"] for channel in shown["channels"]] == [[[99.0]]]
 
     play(story)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,9 +64,9 @@ def test_json_of_a_record_holds_no_number_that_json_does_not_have() -> None:
 
 
 def test_a_channel_is_a_table_of_its_points() -> None:
-    rows = [(1.0, 5.25, 0.5, "a,b", False), (2.0, 6.0, math.nan, 'say "x"', True)]
+    columns: list[list[Any]] = [[1.0, 2.0], [5.25, 6.0], [0.5, math.nan], ["a,b", 'say "x"'], [False, True]]
 
-    text = channel_csv(["loss", "note"], rows)
+    text = channel_csv(["loss", "note"], columns)
 
     assert text == b'x,time,loss,note,overrun\n1,5.25,0.5,"a,b",0\n2,6,nan,"say ""x""",1\n'
 

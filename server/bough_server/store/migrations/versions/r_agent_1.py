@@ -21,7 +21,6 @@ def upgrade() -> None:
     op.add_column("agents", sa.Column("quarantine", sa.Text(), nullable=True))
     op.add_column("agents", sa.Column("trusted_at", sa.Float(), nullable=True))
     op.add_column("attempts", sa.Column("suspect", sa.Boolean(), nullable=False, server_default=sa.false()))
-    op.create_index(op.f("ix_attempts_suspect"), "attempts", ["suspect"])
     op.create_table(
         "agent_usage",
         sa.Column("agent", sa.Text(), nullable=False),
@@ -37,7 +36,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take them away."""
     op.drop_table("agent_usage")
-    op.drop_index(op.f("ix_attempts_suspect"), "attempts")
     op.drop_column("attempts", "suspect")
     for name in ("trusted_at", "quarantine", "slots_set", "offers"):
         op.drop_column("agents", name)
