@@ -22,7 +22,7 @@ from typing import Any
 
 from bough import _layout
 from bough._job import Job
-from bough._journal import Journal
+from bough._journal import Journal, say
 from bough._values import Values
 from bough.errors import Conflict, Unavailable
 from bough.version import __version__
@@ -34,6 +34,7 @@ from bough_agent.shipping import Shipment
 PREFIX = "in-process:"  # the coordinator gives such agents only what names them
 _BUDGET = 3 << 20  # bytes of parts in a message
 _BELL_S = 20.0
+SILENT_S = 5.0  # before it is said that nobody answers
 
 
 class Attempt:
@@ -202,10 +203,14 @@ class InProcessAgent:
             return self._patiently(None, [], uuid.uuid4().hex if wants else None)
 
     def _patiently(self, attempt: Attempt | None, events: list[Json], claim_key: str | None) -> Reply:
+        asked, was_said = time.monotonic(), False
         while True:
             try:
                 reply = self._send(attempt, events, claim_key)
-            except Unavailable:
+            except Unavailable as error:
+                if not was_said and time.monotonic() - asked > SILENT_S:
+                    say(f"{error} Nothing is lost; it is waited for.")
+                    was_said = True
                 time.sleep(self._backoff.next_s())
                 continue
             self._backoff.reset()

@@ -57,6 +57,7 @@ from bough_server.service.clock import SystemClock
 from bough_server.service.keys import Keys, write_secret
 
 ADDRESS_FILE = "coordinator.json"
+ROUTED = (access, optimizations, life, search, tables, models, jobs, records, agents, export, events)  # in this order
 SHUTDOWN_S = 5  # how long open requests may take to end
 _CONNECTIONS = 2000
 _PUBLIC = ("0.0.0.0", "::", "")
@@ -99,7 +100,7 @@ def create_app(
     app.state.instance = coordinator.ground.instance
     app.state.heartbeat_s = heartbeat_s
     replies.install(app)
-    for module in (access, optimizations, life, search, tables, models, jobs, records, agents, export, events):
+    for module in ROUTED:
         app.include_router(module.router)
     app.include_router(wheel.router())
     app.router.routes.append(Mount("/git", GitApp(HttpBackend(repositories), access_, coordinator.records.take_soon)))

@@ -9,8 +9,8 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.integration.api.running import Running
 
-from bough_server.api import access, agents, events, export, jobs, models, optimizations, records, search, tables
 from bough_server.api.security import Allow
+from bough_server.app import ROUTED
 
 # Who may use which route. A route that is not here fails the test below: decide, then add it.
 EVERYONE = {"", "read", "agent", "user", "admin"}
@@ -77,11 +77,19 @@ MATRIX = {
     ("POST", "/api/v1/agents/{agent_id}/slots"): ADMIN,
     ("POST", "/api/v1/agents/{agent_id}/release"): ADMIN,
     ("POST", "/api/v1/incoming"): CHANGERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/definition"): READERS,
+    ("GET", "/api/v1/optimizations/{optimization_id}/edits"): READERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/edit"): CHANGERS,
+    ("PATCH", "/api/v1/optimizations/{optimization_id}"): CHANGERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/retry"): CHANGERS,
+    ("POST", "/api/v1/jobs/{job_id}/retry"): CHANGERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/restart"): CHANGERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/archive"): CHANGERS,
+    ("POST", "/api/v1/optimizations/{optimization_id}/unarchive"): CHANGERS,
+    ("DELETE", "/api/v1/optimizations/{optimization_id}"): CHANGERS,
     ("GET", "/api/v1/events"): READERS,
 }
-ROUTERS = [
-    module.router for module in (access, optimizations, search, tables, models, jobs, records, agents, export, events)
-]
+ROUTERS = [module.router for module in ROUTED]
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 
 

@@ -146,7 +146,7 @@ def warn_of(tx: Connection, row: Mapping[str, Any], found: definition.Definition
         warnings.append(f"max_parallel {row['max_parallel']} is below the {len(chosen)} chosen agents: some will idle.")
     size = points_of(found.space)
     is_asked = row["duplicates"] == "allow" and bool({"max_trials", "searched"} & set(changed))
-    if is_asked and row["algorithm"] != "grid" and size is not None and size < row["max_trials"]:
+    if is_asked and row["algorithm"] != "grid" and size is not None and 1 < size < row["max_trials"]:
         warnings.append(
             f"the space has {size} points, fewer than max_trials {row['max_trials']}: some will be tried again "
             "(duplicates: resample ends with the space)."

@@ -31,7 +31,8 @@ echo "1, NVIDIA H200, 143771, 0, 3"
 
 def run(coordinator: Coordinator, commit: str, command: list[str], **claim: Any) -> Key:
     key = coordinator.submit(commit=commit, commands=[{"name": "1", "argv": command}], **claim)
-    coordinator.wait(lambda: key in coordinator.ended or "prepare_failed" in coordinator.happened(key), "the job")
+    is_over = lambda: key in coordinator.ended or "prepare_failed" in coordinator.happened(key)  # noqa: E731
+    coordinator.wait(is_over, "the job", timeout_s=90)  # an environment takes its time to be made
     return key
 
 
