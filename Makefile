@@ -1,7 +1,7 @@
 # What a newcomer needs: `make demo` and `make test`. Needs Python >= 3.11, git and make; each target makes what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test frameworks lint check wheel clean
+.PHONY: help demo test frameworks lint audit check chaos lock wheel clean
 
 # Everything that goes into the distribution: when one of them changes, the demo is installed again.
 PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
@@ -11,7 +11,8 @@ help:
 	@echo "make demo     optimize examples/digits: 30 trials of a neural network, with the page"
 	@echo "make test     run the tests           (PYTEST_ARGS=\"-k journal\" for some)"
 	@echo "make frameworks   the tests with Keras, PyTorch, Lightning, Transformers, MLflow: 2 GB"
-	@echo "make check    ruff, mypy, pyright, then the tests"
+	@echo "make check    ruff, mypy, pyright, bandit, pip-audit, then the tests"
+	@echo "make chaos    the tests of the door in full: more requests, more slow clients (minutes)"
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
 
@@ -47,7 +48,21 @@ lint: .venv-test/.installed
 	@.venv-test/bin/python -m mypy
 	@.venv-test/bin/python -m pyright --pythonpath .venv-test/bin/python
 
-check: lint test
+# What is installed is looked up for known holes; without a way to the database it says so and goes on.
+audit: .venv-test/.installed
+	@.venv-test/bin/python -m bandit -q -r sdk agent server cli -c pyproject.toml
+	@sh make/audit .venv-test/bin/python
+
+check: lint audit test
+
+# Other requests than in CI: BOUGH_SEED names the run.
+chaos: .venv-test/.installed
+	@BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$${BOUGH_SEED:-1} .venv-test/bin/python -m pytest \
+	    tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
+
+# Pinned with hashes, for installations that shall be the same again: pip install --require-hashes -r make/lock.txt
+lock: .venv-test/.installed
+	@.venv-test/bin/python make/lock.py > make/lock.txt
 
 wheel: .venv-test/.installed
 	@.venv-test/bin/python -m build --wheel --outdir dist

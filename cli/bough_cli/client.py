@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bough import _layout
+from bough import _layout, _trust
 from bough.errors import BoughError, Denied, Unavailable, UsageError, from_reply
 from bough_cli import home, wording
 
@@ -88,9 +88,10 @@ class Client:
         rows: list[dict[str, Any]] = told["rows"] if isinstance(told, dict) else told
         return sorted(rows, key=lambda row: str(row["name"]))
 
-    def create_key(self, name: str, scope: str, user: str = "") -> dict[str, Any]:
+    def create_key(self, name: str, scope: str, user: str = "", expires_s: float | None = None) -> dict[str, Any]:
         """Return a new key, its text under ``secret``: nobody can ask for that again."""
-        row: dict[str, Any] = self.create("/keys", {"name": name, "scope": scope, "user": user})
+        body = {"name": name, "scope": scope, "user": user, "expires_s": expires_s}
+        row: dict[str, Any] = self.create("/keys", body)
         return {"secret": row.pop("key"), **row}
 
     def log(self, job_id: str, offset: int, limit: int = 1 << 20) -> tuple[bytes, int]:
@@ -171,6 +172,7 @@ class Client:
                 stream=stream,
                 timeout=(CONNECT_S, READ_S),
                 allow_redirects=False,
+                verify=_trust.authority_for(self.url),
             )
         except requests.RequestException:
             raise self.silent() from None
@@ -226,6 +228,8 @@ def running_here(folder: Path | None = None) -> Address | None:
     told = home.read_json(folder / "coordinator.json")
     if told is None or not _is_alive(told.get("pid")):
         return None
+    if (folder / "tls.pem").is_file():
+        _trust.remember(str(told.get("url")), str(folder / "tls.pem"))
     address = Address(str(told.get("url")), home.read_text(folder / "admin.key"), str(folder))
     health = health_of(address.url)
     return address if health is not None and health.get("instance") == told.get("instance") else None
@@ -238,7 +242,8 @@ def health_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
     with requests.Session() as session:
         session.trust_env = not _is_loopback(url)
         try:
-            reply = session.get(f"{url}/api/v1/health", timeout=timeout_s, allow_redirects=False)
+            where = f"{url}/api/v1/health"
+            reply = session.get(where, timeout=timeout_s, allow_redirects=False, verify=_trust.authority_for(url))
             said = reply.json() if reply.ok else None
         except (requests.RequestException, ValueError):
             return None
@@ -248,17 +253,27 @@ def health_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
 def check_address(url: str) -> str:
     """Return a coordinator's address as ``http(s)://host[:port][/path]`` without a slash at its end.
 
+    The fingerprint of its certificate may stand behind a ``#``: that certificate is trusted from then on.
+
     Raises:
         UsageError: It is not one, or holds a password.
+        Denied: The coordinator shows another certificate.
     """
     from urllib.parse import urlsplit
 
+    url, fingerprint = _trust.split(url)
+    trusted = home.home() / _trust.FOLDER
+    _trust.load(str(trusted))
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or any(ord(c) < 33 for c in url):
         raise UsageError(f"{url!r} is no address of a coordinator.", "Write it like http://host:8400.")
     if parts.username or parts.password:
         raise UsageError("the address of a coordinator holds no key.", "Give the key with --key, or `bough login URL`.")
-    return url.split("?")[0].split("#")[0].rstrip("/")
+    clean = url.split("?")[0].rstrip("/")
+    if fingerprint is not None:
+        home.folder()
+        _trust.pin(clean, fingerprint, str(trusted))
+    return clean
 
 
 def _known_key(url: str, login: dict[str, Any]) -> str | None:

@@ -155,7 +155,7 @@ def push(source: Source, client: Client) -> None:
         Unavailable, Denied: The coordinator is away, or does not accept the key.
         GitFailed: It refused the push.
     """
-    from bough import _git
+    from bough import _git, _trust
 
     if not source.commit:
         return  # an agent brings it
@@ -166,7 +166,9 @@ def push(source: Source, client: Client) -> None:
     name = f"{source.commit}:refs/bough/code/{source.commit}"
     url = f"{client.url}/git/{source.definition.model}.git"
     client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
-    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": completing.alternates(source.objects)} if source.objects else {}
+    env = _trust.git_environment(client.url)
+    if source.objects:
+        env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = completing.alternates(source.objects)
     _git.run(
         ["push", "--quiet", url, name],
         git_dir=str(source.git_dir),

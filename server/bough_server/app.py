@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_address
@@ -24,6 +26,7 @@ from starlette.routing import Mount
 
 from bough.errors import UsageError
 from bough.version import __version__
+from bough_server import tls
 from bough_server.api import (
     access,
     agents,
@@ -41,6 +44,7 @@ from bough_server.api import (
     tables,
     wheel,
 )
+from bough_server.api.connections import Connection
 from bough_server.api.git import GitApp
 from bough_server.api.parts import Closing
 from bough_server.api.security import Access, Failures, Guard, Sessions, session_secret
@@ -118,16 +122,22 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
     await coordinator.start()
     try:
         keys = Keys(coordinator.store, clock.now)
-        await keys.ensure_admin(config.home)
-        sessions = Sessions(session_secret(config.home), clock.now)
+        with _held(config.home / "start.lock"):  # coordinators that share the home make its keys once
+            await keys.ensure_admin(config.home)
+            secret = session_secret(config.home)
+        sessions = Sessions(secret, clock.now)
         repositories = coordinator.ground.repositories
-        archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
+        upkeep = Upkeep(clock.monotonic)
+        archivist = Archivist(
+            coordinator.store, repositories, upkeep=upkeep, is_mine=lambda: coordinator.ground.peers.leads
+        )
         coordinator.ground.delete_records = archivist.forget
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:
             found = Access(keys, sessions, Failures(clock.monotonic))
             names, any_address = own_names(config.host)
+            names |= frozenset(name.lower() for name in config.tls_names)
             yield create_app(coordinator, found, repositories, closing, names, any_address), coordinator
         finally:
             await archivist.stop()
@@ -147,7 +157,7 @@ def main(config: Config, say: Say, allow_plain_http: bool = False) -> int:
         BoughError: It cannot start; in one sentence.
     """
     os.umask(0o077)
-    if not allow_plain_http and not getattr(config, "allow_plain_http", False):
+    if not allow_plain_http and not config.tls:
         refuse_exposure(config.host)
     if hasattr(os, "geteuid") and os.geteuid() == 0 and not _in_container():
         say("warning: the coordinator runs as root; a user of its own is safer.")
@@ -167,12 +177,15 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         BoughError: It cannot start; in one sentence.
     """
     closing = Closing()
-    with contextlib.closing(listen(config.host, config.port)) as listener:
-        url = url_of(config.host, listener.getsockname()[1])
+    with contextlib.closing(listen(config.host, config.port, config.share_port)) as listener:
+        url = url_of(config.host, listener.getsockname()[1], config.tls)
         async with build(config, closing) as (app, coordinator):
-            server = Server(app, closing)
+            certificate = certificate_of(config)
+            server = Server(app, closing, certificate)
             with _stopping_on_signals(server), _address_file(config.home, url, coordinator.ground.instance):
                 say(f"coordinator listens on {url}" + _elsewhere(config.host, url))
+                if certificate is not None and config.tls_cert is None:
+                    say(f"its certificate is its own; connect to {_pinned(config, url, certificate[0])}")
                 if ready is not None:
                     ready(url, server)
                 await server.serve(sockets=[listener])
@@ -181,7 +194,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
 class Server(uvicorn.Server):
     """Uvicorn, told to stop by us: it would otherwise wait for streams that never end, or end by a signal."""
 
-    def __init__(self, app: FastAPI, closing: Closing) -> None:
+    def __init__(self, app: FastAPI, closing: Closing, certificate: tuple[Path, Path] | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -192,6 +205,9 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=SHUTDOWN_S,
                 limit_concurrency=_CONNECTIONS,
                 proxy_headers=False,
+                http=Connection,
+                ssl_certfile=certificate[0] if certificate else None,
+                ssl_keyfile=certificate[1] if certificate else None,
             )
         )
         self._closing = closing
@@ -207,15 +223,17 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, is_shared: bool = False) -> socket.socket:
     """Return a socket that already listens, so that whoever reads the address can connect.
+
+    With ``is_shared`` other coordinators of this user may listen there too: the system hands each one its part.
 
     Raises:
         UsageError: The port is taken or not allowed, or the address is not this machine's.
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024, reuse_port=is_shared)
         # asyncio does this only for sockets that name their protocol, which accepted ones of this kind do not. Without
         # it each reply waits 40 ms for the client's delayed acknowledgement of its header.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -232,18 +250,51 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, is_tls: bool = False) -> str:
     """Return the URL at which a coordinator bound to this address is reached from here."""
     if host in _PUBLIC:
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def certificate_of(config: Config) -> tuple[Path, Path] | None:
+    """Return the files of the certificate and its key, made if need be; None without TLS.
+
+    Raises:
+        UsageError: They cannot be read, or do not belong together.
+    """
+    if not config.tls:
+        return None
+    if config.tls_cert is not None and config.tls_key is not None:
+        found = config.tls_cert, config.tls_key
+    else:
+        names = frozenset((*config.tls_names, *(() if config.host in _PUBLIC else (config.host,))))
+        with _held(config.home / "start.lock"):
+            found = tls.ensure_certificate(config.home, names, SystemClock().now())
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*found)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"the certificate {found[0]} cannot be used with the key {found[1]}: {error.strerror or error}.",
+            "Give PEM files that belong together: --tls-cert FILE --tls-key FILE.",
+        ) from None
+    return found
+
+
+def _pinned(config: Config, url: str, certificate: Path) -> str:
+    """Return the address with the fingerprint, as others are to be given it."""
+    if config.host in _PUBLIC:
+        name = config.tls_names[0] if config.tls_names else socket.gethostname()
+        url = f"https://{name}:{url.rpartition(':')[2]}"
+    return f"{url}#{tls.fingerprint(certificate)}"
 
 
 def _elsewhere(host: str, url: str) -> str:
     """Return what to add to this machine's ``url`` for other machines; nothing if they are kept out."""
     if host not in _PUBLIC:
         return ""
-    return f"; on other machines: http://{socket.gethostname()}:{url.rpartition(':')[2]}"
+    return f"; on other machines: {url.partition(':')[0]}://{socket.gethostname()}:{url.rpartition(':')[2]}"
 
 
 def own_names(host: str) -> tuple[frozenset[str], bool]:
@@ -270,7 +321,7 @@ def refuse_exposure(host: str) -> None:
     if not is_loopback(host):
         raise UsageError(
             f"{host or 'every address'} is reachable from other machines, and keys would travel unencrypted.",
-            "Bind to 127.0.0.1 behind a proxy with TLS, or accept it: --allow-plain-http.",
+            "Encrypt: --tls. Or bind to 127.0.0.1 behind a proxy with TLS, or accept it: --allow-plain-http.",
         )
 
 
@@ -283,8 +334,30 @@ def _make_home(home: Path) -> None:
 
 @contextlib.contextmanager
 def _address_file(home: Path, url: str, instance: str) -> Iterator[None]:
-    """Tell programs of this user where the coordinator is, as long as it answers."""
+    """Tell programs of this user where the coordinator is, as long as it answers; of several, the first one does."""
     path = home / ADDRESS_FILE
+    with _held(home / "address.lock", wait=False) as is_first:
+        if is_first:
+            with _written(path, url, instance):
+                yield
+        else:
+            yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file; yield whether it is held, which it may not be if it was not waited for."""
+    with open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def _written(path: Path, url: str, instance: str) -> Iterator[None]:
     content = {"url": url, "pid": os.getpid(), "instance": instance, "version": __version__}
     write_secret(path, json.dumps(content) + "\n")
     try:

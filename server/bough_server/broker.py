@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 Event = tuple[int, str, Any]  # id, kind, data
@@ -23,6 +23,11 @@ class Broker:
         """Whether anyone watches anything."""
         return bool(self._subscribers)
 
+    @property
+    def topics(self) -> set[str]:
+        """All topics that somebody watches."""
+        return {topic for subscriber in self._subscribers for topic in subscriber.topics}
+
     def is_watched(self, topic: str) -> bool:
         """Return whether anyone would hear of ``topic``: what nobody watches need not be made."""
         return any(topic in subscriber.topics for subscriber in self._subscribers)
@@ -34,7 +39,7 @@ class Broker:
             if topic in subscriber.topics:
                 subscriber.put((self._last_id, event, data))
 
-    async def subscribe(self, topics: Iterable[str]) -> AsyncIterator[Event]:
+    async def subscribe(self, topics: Iterable[str]) -> AsyncGenerator[Event]:
         """Yield ``hello``, then what is published, until the broker closes; ``reload`` stands for what was dropped."""
         subscriber = _Subscriber(frozenset(topics))
         self._subscribers.append(subscriber)
@@ -44,6 +49,12 @@ class Broker:
                 yield event
         finally:
             self._subscribers.remove(subscriber)
+
+    def reload(self) -> None:
+        """Let everyone load anew: something may have been missed."""
+        self._last_id += 1
+        for subscriber in self._subscribers:
+            subscriber.put((self._last_id, "reload", {}))
 
     def close(self) -> None:
         """End all subscriptions."""

@@ -31,6 +31,12 @@ class Config:
         files_bytes: The most bytes of all its files.
         files: How many files a job may hand in.
         journal_bytes: The most bytes of all journals of an attempt; one that reports more is stopped.
+        database_url: Where the store is if not in the home: ``postgresql://…``; several coordinators may share it.
+        tls: It speaks TLS, with a certificate of its own if none is given.
+        tls_cert: File with the certificate (and what vouches for it), PEM; None: its own.
+        tls_key: File with the certificate's key, PEM.
+        tls_names: Names and addresses by which it is reached, besides those that this machine knows of itself.
+        share_port: Other coordinators of the same database may listen at the same address.
     """
 
     home: Path
@@ -47,9 +53,22 @@ class Config:
     files_bytes: int = _layout.LIMITS["files_bytes"]
     files: int = _layout.LIMITS["files"]
     journal_bytes: int = _layout.LIMITS["journal_bytes"]
+    database_url: str | None = None
+    tls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_names: tuple[str, ...] = ()
+    share_port: bool = False
 
     def __post_init__(self) -> None:
-        """Check the times against each other."""
+        """Check what belongs together."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("a certificate and its key belong together.", "Give both: --tls-cert FILE --tls-key FILE.")
+        if self.share_port and self.database_url is None:
+            raise UsageError(
+                "a coordinator with its store in a file is the only one and shares no port.",
+                "Keep the store in PostgreSQL: --database postgresql://…",
+            )
         if not 0 < self.heartbeat_s <= self.lease_ttl_s / 2:
             raise UsageError(
                 f"heartbeat_s {self.heartbeat_s:g} is more than half of lease_ttl_s {self.lease_ttl_s:g}.",
@@ -76,8 +95,13 @@ class Config:
 
     @property
     def database(self) -> Path:
-        """The file of the store."""
+        """The file of the store, unless it is in a database elsewhere."""
         return self.home / "coordinator.db"
+
+    @property
+    def store(self) -> str:
+        """The path or URL of the store."""
+        return self.database_url or str(self.database)
 
     @property
     def repositories(self) -> Path:

@@ -101,6 +101,7 @@ class Coordinator:
         self.background(self._reap_for_ever)
         self.background(ground.news.run)
         self.background(self.agents.receiving.clean_for_ever)
+        self.background(ground.peers.run)
         self.background(self.records.run)
         if self._process is not None:
             self.background(partial(self._warm_up, self._process))
@@ -127,7 +128,7 @@ class Coordinator:
     async def why(self) -> dict[str, Any]:
         """Say why nothing is running."""
         ground = self.ground
-        url = f"http://{ground.config.host}:{ground.config.port}"
+        url = f"http{'s' if ground.config.tls else ''}://{ground.config.host}:{ground.config.port}"
         clock, now = ground.clock.monotonic(), ground.clock.now()
         return {"reasons": await ground.store.read(lambda tx: why.reasons(tx, ground.fleet, clock, now, url))}
 
@@ -136,6 +137,8 @@ class Coordinator:
         ground = self.ground
         now, clock = ground.clock.now(), ground.clock.monotonic()
         fleet, config = ground.fleet, ground.config
+        if not ground.peers.leads:
+            return
         if not await ground.store.read(lambda tx: reap.is_needed(tx, fleet, config, now, clock)):
             return
         changes = await ground.store.write(lambda tx: reap.reap(tx, fleet, config, now, clock))

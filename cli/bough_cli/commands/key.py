@@ -18,12 +18,13 @@ def command() -> None:
 @command.command("create")
 @click.argument("name")
 @click.option("--scope", type=click.Choice(SCOPES), default="user", show_default=True, help="What it may do.")
-@click.option("--user", metavar="USER", help="Whose models it may start (owner/…); default: its name.")
+@click.option("--user", metavar="USER", help="Whose models (owner/…) it may start and see; default: its name.")
+@click.option("--expires", metavar="TIME", type=options.Duration(), help="After 30d, say, it is not accepted any more.")
 @options.as_json
 @options.connected
-def create(client: Client, name: str, scope: str, user: str | None, as_json: bool) -> None:
+def create(client: Client, name: str, scope: str, user: str | None, expires: float | None, as_json: bool) -> None:
     """Create a key; it is shown this once."""
-    row = client.create_key(name, scope, user or "")
+    row = client.create_key(name, scope, user or "", expires)
     if as_json:
         tables.show_json(row)
         return
@@ -52,11 +53,11 @@ def ls(client: Client, as_json: bool) -> None:
             str(row.get("user") or "-"),
             wording.moment(row.get("created_at")),
             wording.moment(row.get("last_used_at")),
-            "revoked" if row.get("revoked_at") else "",
+            wording.moment(row.get("expires_at")),
         ]
         for row in rows
     ]
-    tables.show_table(["ID", "NAME", "SCOPE", "USER", "CREATED", "LAST USED", ""], cells, "No key.")
+    tables.show_table(["ID", "NAME", "SCOPE", "USER", "CREATED", "LAST USED", "EXPIRES"], cells, "No key.")
 
 
 @command.command("revoke")

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from bough.errors import UsageError
 from bough.version import __version__
 from bough_server.api.bodies import read_json
 from bough_server.api.parts import TheCoordinator, body_of
 from bough_server.api.replies import json_reply
-from bough_server.api.security import ADMINS, ANYONE, READING, SESSION_S, Access
+from bough_server.api.security import ADMINS, ANYONE, READING, SESSION_S, Access, used_up
 from bough_server.service.identity import USER, Key
 
 router = APIRouter(tags=["access"])
@@ -50,7 +51,10 @@ async def create(request: Request, key: AsAdmin) -> Response:
     body = await read_json(request)
     name, scope = body.get("name", ""), body.get("scope", "")
     user = body.get("user") or (name if scope == USER else "")
-    made, token = await _access(request).keys.create(name, scope, user)
+    expires_s = body.get("expires_s")
+    if expires_s is not None and (isinstance(expires_s, bool) or not isinstance(expires_s, int | float)):
+        raise UsageError("expires_s is no number.", "Send the seconds that the key is to be good for.")
+    made, token = await _access(request).keys.create(name, scope, user, expires_s)
     shown = {"id": made.id, "name": made.name, "scope": made.scope, "user": made.user, "key": token}
     return json_reply(shown, 201)
 
@@ -69,10 +73,12 @@ async def link(request: Request, key: Reading) -> Response:
 
 
 @router.get("/login", include_in_schema=False)
-async def login(request: Request, code: Annotated[str, Query(max_length=200)] = "") -> Response:
+async def login(request: Request, code: Annotated[str, Query(max_length=300)] = "") -> Response:
     """Turn a link into the cookie of a session."""
     sessions = _access(request).sessions
     value = sessions.redeem(code)
+    if not await _access(request).keys.is_first_use(code):  # another coordinator, or this one before a restart
+        raise used_up()
     reply = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     reply.set_cookie(

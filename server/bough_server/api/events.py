@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +22,7 @@ from bough_server.api.security import READING
 from bough_server.service.identity import Key
 
 HEARTBEAT_S = 15.0
+Change = tuple[int, str, Any]  # its number, what kind of event, its data
 MAX_TOPICS = 50
 _TOPIC = re.compile(r"optimizations|agents|(optimization|job):[0-9A-Za-z]{1,64}")
 
@@ -41,16 +42,25 @@ async def events(
             raise UsageError(
                 f"there is no topic {name[:80]!r}.", "Use optimizations, agents, optimization:<id> or job:<id>."
             )
+        kind, _, its_id = name.partition(":")
+        if key.user and its_id:  # raises where it is somebody else's
+            await (found.jobs if kind == "job" else found.optimizations).one(its_id)
     closing: Closing = request.app.state.closing
     heartbeat_s: float = request.app.state.heartbeat_s
-    return StreamingResponse(
-        stream(found.ground.broker.subscribe(topic), closing.event, heartbeat_s), media_type="text/event-stream"
-    )
+    changes = of_owner(found.ground.broker.subscribe(topic), key.user)
+    return StreamingResponse(stream(changes, closing.event, heartbeat_s), media_type="text/event-stream")
 
 
-async def stream(
-    changes: AsyncIterator[tuple[int, str, Any]], closing: asyncio.Event, heartbeat_s: float
-) -> AsyncIterator[bytes]:
+async def of_owner(changes: AsyncGenerator[Change], owner: str) -> AsyncGenerator[Change]:
+    """Yield a subscription without what belongs to models of others; an empty ``owner`` sees everything."""
+    async with contextlib.aclosing(changes):
+        async for change in changes:
+            model = change[2].get("model") if isinstance(change[2], dict) else None
+            if not owner or model is None or model.startswith(f"{owner}/"):
+                yield change
+
+
+async def stream(changes: AsyncIterator[Change], closing: asyncio.Event, heartbeat_s: float) -> AsyncIterator[bytes]:
     """Yield a subscription as server-sent events, with a comment when nothing happened for ``heartbeat_s`` seconds."""
     stopped = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(changes))

@@ -79,7 +79,7 @@ def check(key: Key, asked: GitRequest) -> None:
     owner, _ = split_model(asked.model)
     if key.scope in (ADMIN, AGENT) or (key.scope == USER and key.user == owner):
         return
-    if key.scope == READ and not asked.is_push:
+    if key.scope == READ and not asked.is_push and key.user in ("", owner):
         return
     what = "push to" if asked.is_push else "fetch from"
     do = f"Use a key of the user {owner} or an admin key"

@@ -23,15 +23,15 @@ from typing import Any, Final
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bough.errors import Denied, Forbidden
+from bough.errors import Denied, Forbidden, NotFound
 from bough_server.api.replies import error_reply
 from bough_server.service.identity import ADMIN, AGENT, READ, USER, Key
 from bough_server.service.keys import Keys, read_secret, write_secret
+from bough_server.store import sight
 
 LINK_S: Final = 600.0
 SESSION_S: Final = 30 * 24 * 3600.0
 SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
-_LINKS = 100
 _FAILURES, _WINDOW_S = 10, 60.0
 _ADDRESSES = 1000
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -95,32 +95,31 @@ class Sessions:
     def __init__(self, secret: bytes, now: Callable[[], float]) -> None:
         self._secret = secret
         self._now = now
-        self._links: dict[str, tuple[str, float]] = {}
+        self._used: dict[str, float] = {}  # code → until when it would have been good
         # Cookies do not know ports: coordinators on one machine must not take each other's.
         self.cookie = f"bough_{hashlib.sha256(secret).hexdigest()[:8]}"
 
     def link(self, key_id: str) -> str:
-        """Return a code that opens one session with this key, once, within 10 minutes."""
-        now = self._now()
-        self._links = {code: link for code, link in self._links.items() if link[1] > now}
-        while len(self._links) >= _LINKS:
-            self._links.pop(next(iter(self._links)))
-        code = secrets.token_urlsafe(32)
-        self._links[code] = (key_id, now + LINK_S)
-        return code
+        """Return a code that opens one session with this key, once, within 10 minutes; any coordinator of this home
+        takes it."""
+        content = f"{key_id}.{int(self._now() + LINK_S)}.{secrets.token_urlsafe(32)}"
+        return f"{content}.{self._sign('link ' + content)}"
 
     def redeem(self, code: str) -> str:
-        """Return the value of the cookie that a code stands for; the code is used up.
+        """Return the value of the cookie that a code stands for; the code is used up here.
 
         Raises:
             Denied: The code is unknown, used or too old.
         """
-        key_id, until = self._links.pop(code, ("", 0.0))
-        if until <= self._now():
-            raise Denied(
-                "this link was used or is older than 10 minutes.", "Get a fresh one: bough up, or bough login."
-            )
-        content = f"{key_id}.{int(self._now() + SESSION_S)}"
+        content, _, signature = code.rpartition(".")
+        is_ours = hmac.compare_digest(signature.encode(), self._sign("link " + content).encode())
+        key_id, until = content.split(".")[:2] if is_ours else ("", "0")
+        now = self._now()
+        self._used = {used: until_ for used, until_ in self._used.items() if until_ > now}
+        if int(until) <= now or code in self._used:
+            raise used_up()
+        self._used[code] = float(until)
+        content = f"{key_id}.{int(now + SESSION_S)}"
         return f"{content}.{self._sign(content)}"
 
     def key_id(self, cookie: str) -> str | None:
@@ -133,6 +132,11 @@ class Sessions:
 
     def _sign(self, content: str) -> str:
         return hmac.new(self._secret, content.encode(), hashlib.sha256).hexdigest()
+
+
+def used_up() -> Denied:
+    """Return the error for a link that opens nothing any more."""
+    return Denied("this link was used or is older than 10 minutes.", "Get a fresh one: bough up, or bough login.")
 
 
 def session_secret(home: Path) -> bytes:
@@ -205,7 +209,24 @@ class Allow:
                 f"key {key.name} has the scope {key.scope}, which may not do this.",
                 f"Use a key of scope {' or '.join(sorted(self.scopes))}.",
             )
+        see_what_is_its_own(key, request.path_params.get("owner"))
         return key
+
+
+def see_what_is_its_own(key: Key, owner: str | None = None) -> None:
+    """From now on this request sees what the bearer of ``key`` may see: a user, what belongs to the user's models.
+
+    Args:
+        key: Whose request it is.
+        owner: The owner that its address names, if it names one.
+
+    Raises:
+        NotFound: The address names another one.
+    """
+    mine = key.user or None
+    sight.see_only(mine)
+    if mine is not None and owner is not None and owner != mine:
+        raise NotFound(f"there is no model of {owner[:64]}.", "List them: bough optimization ls.")
 
 
 READING = Allow(USER, READ)

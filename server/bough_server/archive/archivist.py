@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,14 +75,21 @@ class Archivist:
         repositories: Where the records go.
         clock: How it waits.
         upkeep: Packs what was written; None never packs.
+        is_mine: Whether writing is this coordinator's task; another one does it otherwise.
     """
 
     def __init__(
-        self, store: Database, repositories: Repositories, clock: Clock | None = None, upkeep: Upkeep | None = None
+        self,
+        store: Database,
+        repositories: Repositories,
+        clock: Clock | None = None,
+        upkeep: Upkeep | None = None,
+        is_mine: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._repositories = repositories
         self._clock = clock or AsyncioClock()
+        self._is_mine = is_mine
         self._upkeep = upkeep
         self._rung = asyncio.Event()
         self._rung.set()  # what an earlier run left undone comes first
@@ -108,6 +115,9 @@ class Archivist:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), _LOOK_S)
+            if not self._is_mine():  # it is rung again when it becomes so
+                self._rung.clear()
+                continue
             await self._clock.sleep(LINGER_S)
             self._rung.clear()
             try:
@@ -126,7 +136,8 @@ class Archivist:
                 await self._task
             self._task = None
         try:
-            await self.flush()
+            if self._is_mine():
+                await self.flush()
         except Exception as error:  # whatever it is, the coordinator stops
             log.warning("records wait for the next start: %s", error, exc_info=not isinstance(error, BoughError))
 

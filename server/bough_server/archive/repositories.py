@@ -88,6 +88,7 @@ class Repositories:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.hooks = self.root / ".hooks"
         self.hooks.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_hook()

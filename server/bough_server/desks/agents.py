@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.eligible import Free, slots_of
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
-from bough_server.service.sync import Message, Outcome, read_header, save_heartbeat, slices
+from bough_server.service.sync import DecidesMore, Message, Outcome, read_header, save_heartbeat, slices
 from bough_server.store import schema
 
 _SAVE_HEARTBEAT_S = 10.0
@@ -37,6 +38,7 @@ class Agents:
             ground.new_id,
             lambda: secrets.token_hex(16),
             ground.config.patience_s,
+            ground.first_attempt,
         )
 
     async def register(self, key: Key, body: Any) -> dict[str, Any]:
@@ -50,8 +52,8 @@ class Agents:
         if presence is not None and clock - presence.heard_at <= ground.config.lease_ttl_s:
             agents.refuse_second(told, presence.epoch, clock - presence.heard_at)
         row = await ground.store.write(lambda tx: agents.register(tx, key, told, ground.clock.now(), ground.new_id))
-        self._meet(row)
-        ground.news.tell(Changes(agents={row["id"]}))
+        ground.peers.met(row["id"], self._meet(row))
+        ground.tell(Changes(agents={row["id"]}))
         config = ground.config
         times = {
             "heartbeat_s": config.heartbeat_s,
@@ -73,8 +75,9 @@ class Agents:
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
         message = Message(row, told, parts, now, clock, self._dispatcher, most, ground.pruner)
+        message.is_shared = not told.events
         message.arrived = await self.receiving.receive(agent_id, message)
-        outcome = await ground.store.write(message.handle)
+        outcome = await self._handled(message)
         ground.fleet.renew(outcome.accepted, message.clock)
         await self._refresh(outcome.changes.agents)
         await ground.commit(outcome.changes)
@@ -83,6 +86,8 @@ class Agents:
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
+        claimed = [(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims]
+        ground.peers.met(agent_id, presence, [*outcome.accepted, *claimed])
         presence.usage = told.usage or presence.usage
         await self._save_heartbeat(agent_id, presence)
         self._ring_others(agent_id, outcome)
@@ -91,11 +96,19 @@ class Agents:
             claim["limits"] = limits
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
 
+    async def _handled(self, message: Message) -> Outcome:
+        if message.is_shared:
+            with contextlib.suppress(DecidesMore):
+                return await self._ground.store.write(message.handle, is_shared=True)
+        return await self._ground.store.write(replace(message, is_shared=False).handle)
+
     async def bell(self, key: Key, agent_id: str, after: int, wait_s: float) -> dict[str, Any]:
         """Wait until something is wanted of the agent: `GET /agents/{id}/bell`."""
         ground = self._ground
         row = await ground.store.read(lambda tx: agents.of_key(tx, key, agent_id))
         presence = self._meet(row, heard=False)
+        if ground.peers.has_any:
+            presence.bell = max(presence.bell, after)  # it was rung elsewhere, and came before the word of it
         if presence.bell == after:
             event = ground.bells.setdefault(agent_id, asyncio.Event())
             with contextlib.suppress(TimeoutError):
@@ -142,7 +155,7 @@ class Agents:
         now = ground.clock.monotonic()
         presence = ground.fleet.agents.get(row["id"])
         if presence is None:
-            bell = secrets.randbelow(2**30)  # so that a number from before a restart is not taken for this one's
+            bell = int(ground.clock.now() * 1000)  # above every number from before a restart: that is not this one's
             presence = Presence(row["name"], slots_of(row), row["epoch"], now, bell=bell)
             ground.fleet.agents[row["id"]] = presence
         presence.row = row
@@ -178,7 +191,8 @@ class Agents:
                 return
             answers = ground.asks.answers
             changes = Changes()
-            outcome.granted = await ground.store.write(partial(message.grant, changes=changes, so_far=outcome.granted))
+            more = partial(message.grant, changes=changes, so_far=outcome.granted)
+            outcome.granted = await ground.store.write(more, is_shared=True)
             await ground.commit(changes)
 
     async def _save_heartbeat(self, agent_id: str, presence: Presence) -> None:
@@ -189,7 +203,7 @@ class Agents:
         presence.saved_at = now
         at = ground.clock.now()
         await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, presence.usage))
-        ground.news.tell(Changes(agents={agent_id}))
+        ground.tell(Changes(agents={agent_id}))
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
         ground = self._ground

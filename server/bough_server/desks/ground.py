@@ -13,14 +13,15 @@ from bough.errors import UsageError
 from bough_server.archive.repositories import Repositories
 from bough_server.broker import Broker
 from bough_server.config import Config
-from bough_server.service import duplicates, optimizations
+from bough_server.peers import Alone, Notified, Peers
+from bough_server.service import duplicates, optimizations, restored
 from bough_server.service.asks import Asks, Optimizer
 from bough_server.service.changes import Changes
 from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
 from bough_server.service.pruning import Pruner
-from bough_server.store import reads
+from bough_server.store import postgres, reads
 from bough_server.store.database import Database
 
 
@@ -43,6 +44,8 @@ class Ground:
         self.broker = Broker()
         self.fleet = Fleet(clock.monotonic(), config.lease_ttl_s)
         self.bells: dict[str, asyncio.Event] = {}
+        self.first_attempt = 1
+        self.peers: Peers = Alone()
         self.pruner = Pruner()
         self.delete_records: Callable[[str, str], Awaitable[int]] | None = None  # of a model's optimization
         self.on_archivable: Callable[[Changes], None] | None = None
@@ -57,14 +60,20 @@ class Ground:
         Raises:
             BoughError: The store cannot be opened; in one sentence.
         """
-        self.store = await asyncio.to_thread(Database.open, self.config.database)
+        self.store = await asyncio.to_thread(Database.open, self.config.store)
+        self.first_attempt = await self.store.read(restored.first_attempt)
         self.repositories = await asyncio.to_thread(Repositories, self.config.repositories)
         self.fleet.started_at = self.clock.monotonic()
+        if isinstance(self.store.backend, postgres.Postgres):
+            self.instance = await self.store.write(restored.instance)  # the same for all that share the store
+            self.peers = Notified(postgres.plain_url(self.store.backend.url), self)
         self.asks = Asks(self.store, self.optimizer, self._ask_is_ready, self._ask_failed, self._is_exhausted)
         self.news = News(self.store, self.broker, self.fleet, self.clock)
+        await self.peers.start()
 
     async def close(self) -> None:
         """Close the store; harmless if it was never opened."""
+        await self.peers.stop()
         if hasattr(self, "store"):
             await asyncio.to_thread(self.store.close)
 
@@ -78,14 +87,26 @@ class Ground:
             self.fleet.forget(job_id)
         if self.on_archivable is not None and (changes.ended or changes.optimizations or changes.models):
             self.on_archivable(changes)
+        self.tell(changes)
+
+    def tell(self, changes: Changes) -> None:
+        """Tell those who watch, here and at other coordinators, what was just committed."""
         self.news.tell(changes)
+        self.peers.tell(changes)
 
     def ring(self, agent_id: str) -> None:
-        """Let that agent come, if it is known."""
+        """Let that agent come, if it is known, wherever it waits."""
+        presence = self.fleet.agents.get(agent_id)
+        if presence is not None:
+            self.ring_here(agent_id)
+            self.peers.ring(agent_id, presence.bell)
+
+    def ring_here(self, agent_id: str, bell: int = 0) -> None:
+        """Let that agent come if it waits here; ``bell`` is what another coordinator rang it with."""
         presence = self.fleet.agents.get(agent_id)
         if presence is None:
             return
-        presence.bell += 1
+        presence.bell = max(presence.bell, bell) if bell else presence.bell + 1
         event = self.bells.pop(agent_id, None)
         if event is not None:
             event.set()

@@ -44,6 +44,8 @@ class Optimizations:
         if not found.has_optimization:
             raise UsageError(f"{found.model} has no section optimization.", "Say in bough.yml what to search.")
         check_installed(found.settings.algorithm)
+        if isinstance(body.get("warm_start"), str):
+            await self.one(body["warm_start"])  # what the bearer may not see helps nobody
         now, seed, changes = self._ground.clock.now(), secrets.randbelow(2**31), Changes()
 
         def make(tx: Connection) -> str:

@@ -24,6 +24,7 @@ __all__ = ["Ask", "OptimizerFailed", "OptimizerProcess", "Outcome"]
 START_S = 120.0  # importing hyperopt takes 1-3 s, far more on a machine that swaps
 STOP_S = 2.0
 DESCRIBE_S = 60.0
+IDLE_S = 300.0  # after which the process ends, and with it 100 MB; the next ask starts it again
 WEIGH_S = 120.0
 LINE_LIMIT = 64 * 1024 * 1024
 
@@ -43,11 +44,14 @@ class OptimizerProcess:
             they are installed. Empty until started.
     """
 
-    def __init__(self, python: str = sys.executable) -> None:
+    def __init__(self, python: str = sys.executable, idle_s: float = IDLE_S) -> None:
         self.versions: dict[str, str] = {}
         self._python = python
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
+        self._idle_s = idle_s
+        self._resting: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._id = 0
         self._known: dict[str, list[Outcome]] = {}  # what the running process has been sent, by optimization
 
@@ -64,9 +68,12 @@ class OptimizerProcess:
         """
         async with self._lock:
             await self._ensure_started()
+        self._rest()
 
     async def stop(self) -> None:
         """End the process: by closing its stdin, by force after 2 s. Harmless when it does not run."""
+        if self._resting is not None:
+            self._resting.cancel()
         async with self._lock:
             await self._end(force=False)
 
@@ -100,6 +107,14 @@ class OptimizerProcess:
 
     async def _tried(self, work: Callable[[], Awaitable[Result]], timeout_s: float, who: str, what: str) -> Result:
         """Return what the process answers; once it is started again for that."""
+        try:
+            return await self._tried_twice(work, timeout_s, who, what)
+        finally:
+            self._rest()
+
+    async def _tried_twice(
+        self, work: Callable[[], Awaitable[Result]], timeout_s: float, who: str, what: str
+    ) -> Result:
         async with self._lock:
             for _ in range(2):
                 await self._ensure_started()
@@ -162,6 +177,16 @@ class OptimizerProcess:
         return reply
 
     # -- the process --
+    def _rest(self) -> None:
+        """Let the process end when nothing is asked of it for a while."""
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(self._idle_s, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if not self._lock.locked():
+            self._ending = asyncio.ensure_future(self.stop())
+
     async def _ensure_started(self) -> None:
         if self._process is not None and self._process.returncode is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -110,6 +110,11 @@ def row(tx: Connection, agent_id: str) -> dict[str, Any]:
     if found is None:
         raise NotFound(f"there is no agent {agent_id}.", "Agents register first; see bough agent status.")
     return dict(found)
+
+
+def rows(tx: Connection, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of those of these agents that there are."""
+    return [dict(found) for found in tx.execute(select(agents).where(agents.c.id.in_(ids))).mappings()]
 
 
 def of_key(tx: Connection, key: Key, agent_id: str, epoch: str | None = None) -> dict[str, Any]:

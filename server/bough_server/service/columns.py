@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Float, cast, func, select
 
 from bough.errors import UsageError
 from bough_server.store import reads
-from bough_server.store.dialects import json_number, json_value, json_whole
+from bough_server.store.dialects import json_number, json_value, json_whole, text_of
 from bough_server.store.schema import agents, channel_last, channels, infos, job_marks, jobs
 
 NUMBER, TEXT, TIME, BOOLEAN, ANY = "number", "text", "time", "boolean", "any"
@@ -162,4 +162,4 @@ def as_number(found: Column) -> ColumnElement[Any]:
 
 def as_text(found: Column) -> ColumnElement[Any]:
     """Return the column's value as lower-case text in SQL."""
-    return func.lower(cast(found.value, Text))
+    return func.lower(text_of(found.value))

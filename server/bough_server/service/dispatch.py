@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
 
 from bough_server.service import definitions, duplicates, quarantine, resolving, sources, states
 from bough_server.service.asks import Prepared
@@ -21,7 +21,7 @@ from bough_server.service.fleet import Fleet
 from bough_server.service.optimizations import places, top_up
 from bough_server.service.states import CREATED, DRAINING, LIVE, QUEUED, RUNNING, WITH_AGENT
 from bough_server.store import reads
-from bough_server.store.schema import attempts, jobs, optimizations
+from bough_server.store.schema import agents, attempts, jobs, optimizations
 
 PreparedAsk = Callable[[Mapping[str, Any]], Prepared | None]  # row of an optimization → its next values, if ready
 
@@ -64,6 +64,7 @@ class Dispatcher:
         new_id: Makes ids of jobs.
         new_marker: Makes markers of attempts.
         patience_s: How long a less busy agent is waited for.
+        first_attempt: The lowest number that an attempt may have; high after a restore, so that none is used twice.
     """
 
     fleet: Fleet
@@ -71,6 +72,7 @@ class Dispatcher:
     new_id: Callable[[], str]
     new_marker: Callable[[], str]
     patience_s: float
+    first_attempt: int = 1
 
     def grant(
         self, tx: Connection, asker: Asker, now: float, clock: float, changes: Changes, so_far: Granted | None = None
@@ -85,6 +87,7 @@ class Dispatcher:
             changes: What changed is noted here.
             so_far: What the same request was granted before it waited for the optimizer.
         """
+        tx.execute(_THIS_AGENT, {"its_id": asker.id})  # one claim after the other, so that each key is used once
         granted = Granted(claims=self._already(tx, asker) if so_far is None else list(so_far.claims))
         if granted.claims and so_far is None:
             return granted
@@ -125,7 +128,7 @@ class Dispatcher:
     ) -> Iterator[dict[str, Any]]:
         """Yield the jobs that the asker may run, the most urgent first."""
         running: dict[str, dict[str, Any]] = {}
-        for row in tx.execute(select(optimizations).where(optimizations.c.state == RUNNING)).mappings().all():
+        for row in tx.execute(_FREE).mappings().all():
             if may_run(row, asker.machine):
                 optimization = dict(row)
                 room = places(optimization, self.fleet.takers(clock))
@@ -199,7 +202,7 @@ class Dispatcher:
                 return False
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
             values |= {"digest": found.digest, "again": found.again}
-        attempt, marker = job["attempt"] + 1, self.new_marker()
+        attempt, marker = max(job["attempt"] + 1, self.first_attempt), self.new_marker()
         values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
             return False
@@ -286,6 +289,16 @@ def _waiting(running: Sequence[str]) -> Any:
     may_start = and_(jobs.c.state == CREATED, of_running)
     order = (jobs.c.priority.desc(), jobs.c.state.desc(), jobs.c.created_at, jobs.c.number)
     return select(jobs).where(or_(has_values, may_start)).order_by(*order).limit(200)
+
+
+# One that another coordinator grants a trial of just now is passed over: there will be a next time.
+_FREE = (
+    select(optimizations)
+    .where(optimizations.c.state == RUNNING)
+    .order_by(optimizations.c.id)
+    .with_for_update(skip_locked=True, key_share=True)
+)
+_THIS_AGENT = select(agents.c.id).where(agents.c.id == bindparam("its_id")).with_for_update(key_share=True)
 
 
 def _busy(tx: Connection) -> dict[str, int]:

@@ -65,7 +65,7 @@ class Fleet:
 
     def takers(self, now: float) -> list[Machine]:
         """Return the agents that may take work."""
-        return [machine(found.row) for found in self.online(now).values() if not found.is_closed]
+        return [machine(found.row) for found in self.online(now).values() if found.row and not found.is_closed]
 
     def renew(self, held: Iterable[tuple[str, int]], now: float) -> None:
         """Note that these attempts were just reported as held."""

@@ -14,7 +14,7 @@ from bough_server.service.changes import Changes
 from bough_server.service.optimizations import FRESH, code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
 from bough_server.service.verdict import Verdict
-from bough_server.store import reads
+from bough_server.store import reads, sight
 from bough_server.store.dialects import json_value
 from bough_server.store.schema import agents, jobs
 
@@ -136,6 +136,7 @@ def page(
     Raises:
         UsageError: There is no such column to sort by.
     """
+    where = [*where, sight.visible(jobs.c.model)]
     total = tx.execute(select(func.count()).select_from(jobs).where(*where)).scalar_one()
     found = _ordered(select(jobs).where(*where), sort, descending)
     rows = tx.execute(found.limit(max(0, min(limit, MAX_ROWS))).offset(max(0, offset))).mappings()

@@ -11,14 +11,16 @@ from bough import definition
 from bough.definition import yaml_text
 from bough.errors import DefinitionError, NotFound
 from bough_server.service.definitions import parse
+from bough_server.store import sight
 from bough_server.store.schema import jobs, model_revisions, models, optimizations
 
 
 def page(tx: Connection, limit: int, offset: int) -> dict[str, Any]:
     """Return one page of all models, by name, with how many optimizations and jobs each has."""
-    found = select(models).order_by(models.c.id).limit(limit).offset(offset)
+    mine = sight.visible(models.c.id)
+    found = select(models).where(mine).order_by(models.c.id).limit(limit).offset(offset)
     rows = [_summary(tx, row["id"]) for row in tx.execute(found).mappings()]
-    total = tx.execute(select(func.count()).select_from(models)).scalar_one()
+    total = tx.execute(select(func.count()).select_from(models).where(mine)).scalar_one()
     return {"rows": rows, "total": total}
 
 

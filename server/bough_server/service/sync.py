@@ -101,6 +101,10 @@ def slices(header: Header, payload: bytes | memoryview) -> list[memoryview]:
     return found
 
 
+class DecidesMore(Exception):
+    """A message that was thought to add only must decide something, too: it is handled alone."""
+
+
 @dataclass
 class Message:
     """A sync message being handled.
@@ -115,6 +119,8 @@ class Message:
         max_lost: So many lost attempts end a job.
         pruner: Stops trials that are not worth their next epochs.
         arrived: How far the contents of files have come with this message: (job, attempt, stream) → that.
+        is_shared: Other coordinators may handle messages at the same time; possible for those without events. What
+            such a message changes is locked: its attempts, and what it claims.
     """
 
     agent: Mapping[str, Any]
@@ -126,9 +132,14 @@ class Message:
     max_lost: int
     pruner: Pruner
     arrived: Mapping[tuple[str, int, str], Received] = field(default_factory=dict)
+    is_shared: bool = False
 
     def handle(self, tx: Connection) -> Outcome:
-        """Store, move, end and grant; return the answer."""
+        """Store, move, end and grant; return the answer.
+
+        Raises:
+            DecidesMore: It cannot be shared after all.
+        """
         changes = Changes()
         mine = self._mine(tx, changes)
         acked = self._store_parts(tx, mine, changes)
@@ -186,6 +197,8 @@ class Message:
         for key, row in self._rows(tx, self._mentioned()).items():
             if row["attempt"] != row["newest"]:
                 continue
+            if self.is_shared and (row["state"] == LOST or row["job_state"] == DRAINING):
+                raise DecidesMore
             if row["state"] == LOST and row["job_state"] == QUEUED:
                 self._take_back(tx, row, changes)
             if row["state"] == HELD and row["job_state"] in WITH_AGENT:
@@ -313,6 +326,8 @@ _ATTEMPTS = (
     .add_columns(jobs.c.optimization)
     .join(jobs, jobs.c.id == attempts.c.job)
     .where(attempts.c.job.in_(bindparam("ids", expanding=True)), attempts.c.agent == bindparam("its_agent"))
+    .order_by(attempts.c.job, attempts.c.attempt)
+    .with_for_update(of=attempts, key_share=True)
 )
 _REACTIONS: Mapping[str, Callable[..., None]] = {
     "running": Message._started,

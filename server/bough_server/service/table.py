@@ -17,7 +17,7 @@ from bough_server.service import columns
 from bough_server.service.columns import Column, as_number, as_text
 from bough_server.service.export import counted, iso
 from bough_server.service.views import in_generation
-from bough_server.store import reads
+from bough_server.store import reads, sight
 from bough_server.store.schema import job_marks, jobs
 
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "contains", "lacks", "in", "empty", "given")
@@ -144,7 +144,7 @@ def _cell(
 
 
 def _scope(tx: Connection, asked: Request) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+    where: list[ColumnElement[bool]] = [sight.visible(jobs.c.model)]
     if asked.optimization is not None:
         row = reads.optimization(tx, asked.optimization)
         is_any = any(isinstance(one, list) and one and one[0] == "generation" for one in asked.where)

@@ -14,7 +14,7 @@ from bough_server.service import kpi as kpis
 from bough_server.service.eligible import slots_of
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
 from bough_server.service.thinning import thinned
-from bough_server.store import reads
+from bough_server.store import reads, sight
 from bough_server.store.schema import agents, jobs, optimizations, space_versions, streams
 
 Row = Mapping[str, Any]
@@ -263,9 +263,10 @@ def optimizations_page(
 ) -> dict[str, Any]:
     """Return one page of the optimizations that ``where`` selects, newest first."""
     order = (optimizations.c.created_at.desc(), optimizations.c.id)
-    found = select(optimizations).where(*where).order_by(*order).limit(max(0, min(limit, 1000))).offset(max(0, offset))
+    mine = [*where, sight.visible(optimizations.c.model)]
+    found = select(optimizations).where(*mine).order_by(*order).limit(max(0, min(limit, 1000))).offset(max(0, offset))
     rows = [dict(row) for row in tx.execute(found).mappings()]
-    total = tx.execute(select(func.count()).select_from(optimizations).where(*where)).scalar_one()
+    total = tx.execute(select(func.count()).select_from(optimizations).where(*mine)).scalar_one()
     return {"rows": [optimization_view(tx, row) for row in rows], "total": total}
 
 

@@ -12,6 +12,7 @@ from bough_server.service.eligible import Machine, machine, refusal
 from bough_server.service.ends import label
 from bough_server.service.fleet import Fleet
 from bough_server.service.states import CREATED, DRAINING, PAUSED, QUEUED, RUNNING, WITH_AGENT
+from bough_server.store import sight
 from bough_server.store.schema import agents, jobs, optimizations
 
 _NAMED = 5  # agents in one sentence
@@ -42,7 +43,8 @@ def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) ->
 
 
 def _rows(tx: Connection, state: str) -> list[dict[str, Any]]:
-    found = select(optimizations).where(optimizations.c.state == state).order_by(optimizations.c.created_at)
+    mine = (optimizations.c.state == state) & sight.visible(optimizations.c.model)
+    found = select(optimizations).where(mine).order_by(optimizations.c.created_at)
     return [dict(row) for row in tx.execute(found).mappings()]
 
 
@@ -68,7 +70,8 @@ def _elsewhere(tx: Connection, takers: list[dict[str, Any]]) -> list[str]:
     """What none of the connected agents can ever run."""
     machines = [machine(row) for row in takers]
     found = [_none_for(f"optimization {row['id']}", row, machines) for row in _rows(tx, RUNNING)]
-    manual = select(jobs).where(jobs.c.state == QUEUED, jobs.c.optimization.is_(None)).limit(20)
+    mine = (jobs.c.state == QUEUED) & jobs.c.optimization.is_(None) & sight.visible(jobs.c.model)
+    manual = select(jobs).where(mine).limit(20)
     found += [_none_for(f"job {row['id']}", dict(row), machines) for row in tx.execute(manual).mappings()]
     return [sentence for sentence in found if sentence]
 

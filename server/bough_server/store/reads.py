@@ -6,7 +6,7 @@ Each function takes the connection of a `Database.read` (or `write`) and returns
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, select, update
 
 from bough.errors import NotFound
 from bough_server.store import points as codec
+from bough_server.store import sight
 from bough_server.store.schema import (
     attempts as attempts_table,
 )
@@ -139,6 +140,38 @@ def points_in(chunks: Sequence[tuple[str, bytes]], channel: Row, cut: Mapping[st
     return found if len({writer for writer, _ in decoded}) < 2 else _in_order_of_time(found)
 
 
+def arrived(
+    tx: Connection, items: Iterable[list[Any]]
+) -> tuple[list[tuple[str, str, codec.Chunk]], list[tuple[str, int, bytes]]]:
+    """Return the chunks of points and of logs that another coordinator stored.
+
+    Args:
+        tx: A connection.
+        items: ``["points", job, channel, first seq]`` or ``["log", job, offset]`` each.
+
+    Returns:
+        (job, channel, points) each, and (job, offset, bytes) each; as in `bough_server.service.changes.Changes`.
+    """
+    points, logs = [], []
+    of_channel = select(channels_table.c.id).where(
+        channels_table.c.job == bindparam("job"), channels_table.c.name == bindparam("name")
+    )
+    chunks = select(point_chunks.c.data).where(
+        point_chunks.c.channel.in_(of_channel), point_chunks.c.first_seq == bindparam("first")
+    )
+    pieces = select(log_chunks.c.data).where(
+        log_chunks.c.job == bindparam("job"), log_chunks.c.offset == bindparam("first")
+    )
+    for kind, job_id, *where in items:
+        if kind == "points":
+            for data in tx.execute(chunks, {"job": job_id, "name": where[0], "first": where[1]}).scalars():
+                points.append((job_id, where[0], codec.decode(data)))
+        else:
+            for data in tx.execute(pieces, {"job": job_id, "first": where[0]}).scalars():
+                logs.append((job_id, where[0], zlib.decompress(data)))
+    return points, logs
+
+
 def _limit(writer: str, cut: Mapping[str, int]) -> int:
     return OVERRUN_FROM if writer == RECORDED else cut.get(writer, _NO_CUT)
 
@@ -231,7 +264,7 @@ def _in_order_of_time(found: Points) -> Points:
 
 def _by_prefix(tx: Connection, table: Any, prefix: str, noun: str) -> dict[str, Any]:
     row = tx.execute(_by_id(table), {"its_id": prefix}).mappings().first()
-    if row is not None:
+    if row is not None and sight.is_visible(row["model"]):
         return dict(row)
     rows = list(_beginning_with(tx, table, prefix)) if prefix else []
     if len(rows) == 1:
@@ -260,7 +293,8 @@ def rows_of_attempt(tx: Connection, table: Table, job_id: str, attempt: int) -> 
 
 
 def _beginning_with(tx: Connection, table: Any, prefix: str) -> Iterator[dict[str, Any]]:
-    found = select(table).where(table.c.id.startswith(prefix, autoescape=True)).order_by(table.c.id).limit(2)
+    mine = table.c.id.startswith(prefix, autoescape=True) & sight.visible(table.c.model)
+    found = select(table).where(mine).order_by(table.c.id).limit(2)
     return (dict(row) for row in tx.execute(found).mappings())
 
 

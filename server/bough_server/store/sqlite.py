@@ -1,6 +1,6 @@
 """Everything that is true of SQLite only: pragmas, the transaction's first statement, its errors, the lock of its file.
 
-Another database follows by URL with a module of the same functions.
+Its counterpart for a database server is `bough_server.store.postgres`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bough.errors import BoughError, Conflict, Unavailable, UsageError
@@ -43,6 +43,61 @@ class FileLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+class Sqlite:
+    """A file of this machine, open in one coordinator at a time.
+
+    Args:
+        path: The file; made as needed, readable by its owner only.
+
+    Raises:
+        UsageError: This Python's SQLite is too old.
+        Conflict: Another coordinator has it open.
+        Unavailable: It cannot be made.
+    """
+
+    has_many_writers = False
+
+    def __init__(self, path: Path) -> None:
+        check_version()
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path)
+        except OSError as error:
+            raise Unavailable(
+                f"{path} cannot be made: {error.strerror}.", "Free some space or choose another --home."
+            ) from None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def writer(self) -> Engine:
+        """Return the engine whose one connection writes."""
+        return writer_engine(self.path)
+
+    def readers(self, connections: int) -> Engine:
+        """Return the engine of up to ``connections`` connections that can only read."""
+        return reader_engine(self.path, connections)
+
+    def begin(self, tx: Connection, is_shared: bool) -> None:
+        """Nothing to wait for: this is the only writer."""
+
+    def check(self, tx: Connection) -> None:
+        """Nothing to ask of a file."""
+
+    def is_passing(self, error: exc.DBAPIError) -> bool:
+        """Return False: nobody else could have been in the way."""
+        return False
+
+    def as_bough_error(self, error: exc.DBAPIError) -> BoughError:
+        """Return what ``error`` means to a user."""
+        return as_bough_error(error, self.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._lock.release()
 
 
 def check_version() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -200,3 +201,22 @@ def test_the_client_imports_neither_hyperopt_nor_numpy() -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_a_process_of_which_nothing_is_asked_ends_and_starts_again_when_it_is_needed() -> None:
+    async def story() -> None:
+        process = OptimizerProcess(idle_s=0.2)
+        space = {"a": 1}
+        try:
+            await process.start()
+            first = process.pid
+            async with asyncio.timeout(30):
+                while process.pid is not None:
+                    await asyncio.sleep(0.01)
+            with contextlib.suppress(OptimizerFailed):  # what it says to that does not matter here
+                await process.describe(space, 1, 0)
+            assert process.pid not in (None, first)
+        finally:
+            await process.stop()
+
+    asyncio.run(story())

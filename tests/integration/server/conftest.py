@@ -20,7 +20,7 @@ class Stage:
         self.home = home
         self.clock = MovedClock()
         self.coordinator: Coordinator
-        self.times: dict[str, float] = {}
+        self.times: dict[str, Any] = {}
         self.optimizer: Any = None
 
     async def optimize(self, **settings: Any) -> str:
@@ -53,12 +53,38 @@ class Stage:
 Story = Callable[[Stage], Awaitable[None]]
 
 
+ON_BOTH = (
+    "test_dispatch",
+    "test_ends",
+    "test_hostile_journals",
+    "test_pruning",
+    "test_silence",
+    "test_sync",
+    "test_the_table_of_jobs",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What decides about jobs is tested on both kinds of database."""
+    if "play" in metafunc.fixturenames and str(getattr(metafunc.module, "__name__", "")).rpartition(".")[2] in ON_BOTH:
+        metafunc.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[..., None]:
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Where the stage's store is; None: in a file of its home."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    return str(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def play(tmp_path: Path, database_url: str | None) -> Callable[..., None]:
     """Run a story with a coordinator that starts before it and stops after it."""
 
-    def play(story: Story, optimizer: Any = None, **times: float) -> None:
+    def play(story: Story, optimizer: Any = None, **times: Any) -> None:
         stage = Stage(tmp_path / "home")
+        times = {**times, "database_url": database_url}
         stage.times, stage.optimizer = times, optimizer
 
         async def run() -> None:

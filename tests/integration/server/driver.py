@@ -66,9 +66,9 @@ def request(**settings: Any) -> dict[str, Any]:
     return {"definition": definition(**settings), "commit": COMMIT, "folder": "", "source": {}, "fixed": {}}
 
 
-async def started(home: Path, clock: MovedClock, optimizer: Any = None, **times: float) -> Coordinator:
-    """Return a coordinator that runs in ``home``."""
-    config = Config(home, port=0, patience_s=0.0, **times)  # type: ignore[arg-type]
+async def started(home: Path, clock: MovedClock, optimizer: Any = None, **more: Any) -> Coordinator:
+    """Return a coordinator that runs in ``home``; ``more`` are arguments of `Config`."""
+    config = Config(home, port=0, patience_s=0.0, **more)
     found = Coordinator(config, clock, optimizer or CountingOptimizer())
     await found.start()
     return found

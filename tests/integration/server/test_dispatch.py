@@ -310,7 +310,7 @@ def test_those_who_watch_hear_of_each_change_in_its_order(play: Play) -> None:
         assert [event for _, event, _ in heard] == ["optimization", "job", "points", "log"]
         assert heard[1][2]["state"] == "DONE"
         assert (heard[2][2]["x"], heard[2][2]["y"], heard[3][2]["text"]) == ([1.0], [[0.5]], "hi\n")
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
     play(story)
 
