@@ -186,6 +186,8 @@ class Asks:
     async def _answer(self, row: Mapping[str, Any], number: int) -> tuple[dict[str, Any], int] | None:
         """Return the values of an ask and which try of it gave them; None where there is nothing left to try."""
         ask = self._ask(row, number)
+        if row["algorithm"] == "grid" and (size := points_of(Space.from_json(ask.space))) is not None and number >= size:
+            return await self._end(row, size)
         values = await self._optimizer.ask(ask)
         if row["duplicates"] != duplicates.RESAMPLE:
             return values, 0
@@ -211,10 +213,13 @@ class Asks:
         if point is not None:
             again = -point - 1
             return counted_point(ask, again) or values, again
+        return await self._end(row, size)
+
+    async def _end(self, row: Mapping[str, Any], size: int) -> None:
+        """Say that all points of a space were tried."""
         if not self._ready.get(row["id"]):  # what waits to be taken comes first
             await self._on_exhausted(row, size)
             await self._tell_waiting()
-        return None
 
     async def _note(self, row: Mapping[str, Any], number: int) -> None:
         """What an answer was made with is on the disk before anyone can take it."""

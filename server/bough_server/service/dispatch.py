@@ -142,7 +142,7 @@ class Dispatcher:
                 continue
             if resolving.must_wait(tx, dict(job)):
                 continue
-            if job["attempt"] == 0 and job["optimization"] and not self._has_room(tx, job, running, clock):
+            if job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
             yield dict(job)
             if job["state"] == CREATED:
@@ -153,18 +153,20 @@ class Dispatcher:
     def _has_room(
         self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
     ) -> bool:
-        """Return whether one more trial may start. One that was given values by hand waits only for those that did.
+        """Return whether one more trial may start. One that has values waits only for those that an agent has.
 
         After a restart all wait until the running trials of before have ended.
         """
         optimization = running[job["optimization"]]
+        if job["attempt"] > 0 and optimization["max_parallel"] is None:
+            return True  # it had its place among the slots; only a limit may keep it waiting
         awaited = and_(jobs.c.state == DRAINING, jobs.c.partial)  # over, and its data is with a lost agent
         mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE), ~awaited)
         if optimization["generation"] > 1:
             before = and_(mine, jobs.c.generation < optimization["generation"])
             if tx.execute(select(jobs.c.id).where(before).limit(1)).first() is not None:
                 return False
-        counts = mine if job["state"] == CREATED else and_(mine, jobs.c.attempt > 0)
+        counts = mine if job["state"] == CREATED else and_(mine, jobs.c.state != QUEUED)
         live = tx.execute(select(func.count()).where(counts)).scalar_one()
         return bool(live < places(optimization, self.fleet.takers(clock)))
 

@@ -61,9 +61,7 @@ class Plan:
 def current(tx: Connection, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the definition of an optimization (its row) as JSON data, as it is now, and the values that are fixed."""
     raw = dict(definitions.of_revision(tx, row["model"], row["revision"]).raw)
-    section = dict(raw["optimization"])
-    if section.get("algorithm") != "grid":
-        section["max_trials"] = row["max_trials"]  # extending it leaves the revision as it is
+    section = {**raw["optimization"], "max_trials": row["max_trials"]}  # extending it leaves the revision as it is
     mine = and_(space_versions.c.optimization == row["id"], space_versions.c.version == row["space_version"])
     fixed: dict[str, Any] = tx.execute(select(space_versions.c.fixed).where(mine)).scalar_one()
     return {**raw, "optimization": section}, fixed
@@ -97,6 +95,8 @@ def plan(tx: Connection, optimization_id: str, edit: Mapping[str, Any], known_ve
     editing.check(old, new, Place(), row["id"])
     columns = {**lifecycle.columns_of(new.settings, row["seed"]), **lifecycle.columns_of_definition(new)}
     columns = {name: value for name, value in columns.items() if value != row[name]}
+    if old.settings.max_trials == new.settings.max_trials:
+        columns.pop("max_trials", None)  # a grid's may be beyond its points: those set by hand come on top
     _check_max_trials(tx, row, columns)
     new_fixed = {path: new.space.fixed[path] for path in new_fixed}  # in their declared types
     of_space, of_settings = difference.of_spaces(old.space, new.space), difference.of_settings(old, new)

@@ -47,6 +47,7 @@ def enqueue(
     values = space.point(given)
     if row["state"] not in (RUNNING, PAUSED):
         raise Conflict(f"optimization {row['id']} is {row['state']} and takes no points.", _more(row))
+    row = _beside_the_grid(tx, row, space)
     job_id = lifecycle.next_trial(tx, row, now, new_id, changes)
     if job_id is None:
         raise Conflict(f"optimization {row['id']} has started all of its {row['max_trials']} trials.", _more(row))
@@ -59,6 +60,16 @@ def enqueue(
         number = reads.job(tx, job_id)["number"]
         warn(tx, row["id"], f"trial {number} runs, but the optimizer is not told of it: {why}.")
     return job_id
+
+
+def _beside_the_grid(tx: Connection, row: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Return the row; where a whole grid is tried, with one trial more: a point set by hand must not cost one of it."""
+    size = lifecycle.points_of(space) if row["algorithm"] == "grid" else None
+    if size is None or row["max_trials"] < size:
+        return row
+    most = row["max_trials"] + 1
+    tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(max_trials=most))
+    return {**row, "max_trials": most}
 
 
 def _more(row: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, update
 
 from bough.definition import Definition
 from bough.errors import UsageError
-from bough_server.service import definitions, edits, pausing
+from bough_server.service import definitions, editing, edits, pausing
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import ARCHIVED, RUNNING
@@ -93,8 +93,10 @@ def restart(
 
 
 def _definition(tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any]) -> Definition:
-    if body.get("definition") is None:
+    if body.get("definition") is None and body.get("fixed") is None:
         return definitions.of_revision(tx, row["model"], row["revision"])
+    if body.get("definition") is None:
+        return definitions.parse(editing.current(tx, row)[0])  # as it is now, and other values fixed
     return definitions.parse(body["definition"])
 
 
@@ -114,7 +116,7 @@ def _of_definition(
     tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any], now: float, key_id: str, seed: int
 ) -> dict[str, Any]:
     """Return the columns that depend on the definition; a new version of the space is made if there is a new one."""
-    if body.get("definition") is None:
+    if body.get("definition") is None and body.get("fixed") is None:
         settings = _definition(tx, row, body).settings
         return {"seed": _seed(body, settings.seed if settings.seed is not None else seed)}
     found = _definition(tx, row, body)
