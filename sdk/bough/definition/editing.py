@@ -52,6 +52,7 @@ def changed(
     for path, spec in parts["add"].items():
         _add(new, path, spec)
     now_fixed = dict(fixed)
+    _check_left_out(new, {**now_fixed, **section["space"]}, parts["space"], parts["fixed"])
     for path, expression in parts["space"].items():
         now_fixed.pop(path, None)
         _put(section["space"], path, expression)
@@ -60,6 +61,21 @@ def changed(
     for key, value in parts["settings"].items():
         set_setting(new, key, value)
     return new, now_fixed
+
+
+def _check_left_out(
+    raw: Mapping[str, Any], known: Mapping[str, Any], space: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> None:
+    """Refuse to free, or to search no longer, what there is not; of what is given a value, parsing tells."""
+    left_out = [path for part in (space, fixed) for path in part if part[path] is None and path not in known]
+    if not left_out:
+        return
+    from bough.definition.tree import read_tree
+
+    paths = [node.path for node in walk(read_tree(raw.get("hyperparameters") or {}, Place()))]
+    for path in left_out:
+        if path not in paths:
+            raise UsageError("unknown hyperparameter " + shown(path) + ".", did_you_mean(path, paths, "Known paths"))
 
 
 def _put(mapping: Dict[str, Any], key: str, value: Any) -> None:
@@ -125,6 +141,11 @@ def _add(raw: Dict[str, Any], path: str, spec: Any) -> None:
         _search_too(raw, path, new)
         known["choices"] = known["choices"] + new
         return
+    if name in inside and isinstance(spec, list):
+        raise UsageError(
+            "hyperparameter " + path + " has no list of choices to add to.",
+            "A group to choose is added as a hyperparameter of its own: " + path + ".NAME, with what is in it.",
+        )
     if known is not None or name in inside:
         raise UsageError("there is a hyperparameter " + path + " already.", "Give the new one another name.")
     if is_choice:

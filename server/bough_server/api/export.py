@@ -22,7 +22,7 @@ from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
-Generation = Annotated[int | None, Query(ge=1)]
+Generation = Annotated[int | None, Query(ge=1, lt=2**31)]
 Format = Literal["csv", "jsonl"]
 Table = Literal["documents", "files"]
 

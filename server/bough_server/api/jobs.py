@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
-Attempt = Annotated[int | None, Query(ge=1)]
+Attempt = Annotated[int | None, Query(ge=1, lt=2**31)]
 
 
 @router.post("", status_code=201, openapi_extra=body_of("definition", "commit", limit="1 MiB"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from bough_server.api.bodies import DEFINITION_BYTES, read_json
 from bough_server.api.parts import Limit, Offset, TheCoordinator, body_of
@@ -15,6 +15,7 @@ from bough_server.service.identity import Key
 router = APIRouter(prefix="/api/v1", tags=["models"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
+Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 
 @router.get("/models")
@@ -36,7 +37,7 @@ async def one(found: TheCoordinator, key: Reading, owner: str, name: str) -> Res
 
 
 @router.get("/models/{owner}/{name}/revisions/{number}")
-async def revision(found: TheCoordinator, key: Reading, owner: str, name: str, number: int) -> Response:
+async def revision(found: TheCoordinator, key: Reading, owner: str, name: str, number: Number) -> Response:
     """Return one revision, as data and as the text of a bough.yml."""
     return json_reply(await found.models.revision(f"{owner}/{name}", number))
 

@@ -64,7 +64,7 @@ async def trials(
     state: Annotated[str | None, Query(max_length=500)] = None,
     limit: Limit = 100,
     offset: Offset = 0,
-    generation: Annotated[int | None, Query(ge=1)] = None,
+    generation: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> Response:
     """List trials, sorted and filtered by the store; of the newest generation, or of another one."""
     rows = found.optimizations.trials(optimization_id, sort, descending, state, limit, offset, generation)

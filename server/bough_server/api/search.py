@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1", tags=["search"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
 Seed = Annotated[int | None, Query(ge=0, lt=2**63)]
-Generation = Annotated[int | None, Query(ge=1)]
+Generation = Annotated[int | None, Query(ge=1, lt=2**31)]
 Samples = Annotated[int, Query(ge=0, le=100)]
 
 

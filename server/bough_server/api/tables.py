@@ -122,7 +122,7 @@ async def curves(
     key: Reading,
     optimization_id: str,
     channel: Annotated[str | None, Query(max_length=1000)] = None,
-    trials: Annotated[str, Query(max_length=4000, pattern=r"^[0-9,]*$")] = "",
+    trials: Annotated[str, Query(max_length=4000, pattern=r"^([0-9]{0,9},)*[0-9]{0,9}$")] = "",
     most: Annotated[int, Query(ge=4, le=10_000)] = 500,
 ) -> Response:
     """Return one channel's curve in many trials, thinned to ``most`` points each."""

@@ -25,6 +25,8 @@ from bough_server.store.schema import jobs, optimizations, space_versions
 NewId = Callable[[], str]
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 USER, TOTAL_TIME = "user", "total_time"
+_TOO_MANY = 2**31  # what its column holds
+_MOST_CREATED = 200  # rows without values; more are made as these are claimed
 
 
 def create(
@@ -175,12 +177,15 @@ def points_of(space: definition.Space) -> int | None:
 def top_up(
     tx: Connection, optimization: Mapping[str, Any], places: int, now: float, new_id: NewId, changes: Changes
 ) -> None:
-    """Make rows for the trials that may start now, up to ``places`` alive at once and max_trials in all."""
+    """Make rows for the trials that may start now, up to ``places`` alive at once and max_trials in all.
+
+    However many those are, never more wait than an agent is shown: max_parallel may be any number.
+    """
     if optimization["state"] != RUNNING:
         return
     counted = _counts(tx, optimization)
     room = places - counted["alive"] + counted["awaited"]
-    n = min(room, _left(optimization, counted))
+    n = min(room, _left(optimization, counted), _MOST_CREATED - counted["states"].get(CREATED, 0))
     if n > 0:
         add_trials(tx, optimization, n, now, new_id, changes)
 
@@ -393,6 +398,8 @@ def extend(
         raise UsageError(
             f"optimization {row['id']} already has max_trials {row['max_trials']}.", "Give a higher number, or stop it."
         )
+    if max_trials >= _TOO_MANY:
+        raise UsageError(f"{max_trials} trials are too many.", f"Give a number below {_TOO_MANY}.")
     values = {"max_trials": max_trials, "ended_at": None, "reason": None, "failures_in_row": 0, "stopped_by": None}
     if not states.move_optimization(tx, row["id"], "extend", **values):
         raise _not_possible(row, "extended")

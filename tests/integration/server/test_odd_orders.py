@@ -97,3 +97,20 @@ def test_a_restart_fixes_values_without_another_definition(play: Play) -> None:
         assert (await stage.coordinator.life.definition(its_id))["fixed"] == {"lr": 0.3}
 
     play(story)
+
+
+def test_a_max_parallel_beyond_all_measure_makes_no_more_rows_than_are_of_use(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        its_id = await stage.optimize(max_trials=2_000_000, max_parallel=1_000_000, initial_random=2_000_000)
+        agent = await stage.agent(slots=3)
+
+        assert len(await agent.claim(3)) == 3
+
+        shown = await stage.coordinator.optimizations.one(its_id)
+        assert shown["counts"]["CREATED"] <= 200
+        with pytest.raises(UsageError, match=r"^9000000000 trials are too many\. Give a number below 2147483648\.$"):
+            await stage.coordinator.optimizations.extend(its_id, 9_000_000_000)
+        with pytest.raises(UsageError, match=r"Write a whole number, at least 1 and below 2147483648\.$"):
+            await stage.coordinator.life.edit(ADMIN, its_id, {"settings": {"max_trials": 2**40}})
+
+    play(story)
