@@ -1,4 +1,4 @@
-"""The index by which trials are counted holds all that is counted by again: also whether an ended one lacks its data."""
+"""The index by which trials are counted holds all of it again: also whether an ended one lacks its data."""
 
 from __future__ import annotations
 
