@@ -175,6 +175,7 @@ DEV = [
     "hypothesis>=6.100",
     "jsonschema>=4.21",
     "mypy>=1.11",
+    "pillow>=10",  # pictures that a script hands over as PIL's
     "playwright>=1.45",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.2",

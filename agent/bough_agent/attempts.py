@@ -76,6 +76,7 @@ def _prepare(kit: Kit, claim: Claim, slot: int) -> str | None:
     for name, content in (
         (_CLAIM, write_claim(claim)),
         (_layout.JOB, commands.job(claim, checkpoints)),
+        (_layout.PARAMETERS, dict(claim.values)),
         (_layout.SPEC, commands.spec(claim, argvs, cwd, env)),
     ):
         write_atomically(folder / name, json.dumps(content))

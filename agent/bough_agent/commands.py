@@ -62,6 +62,8 @@ def environment(
             _layout.MODEL: claim.model,
             _layout.COMMIT: claim.commit,
             _layout.CHECKPOINT_DIR: str(checkpoints),
+            _layout.PARAMETERS_FILE: str(folder / _layout.PARAMETERS),
+            _layout.REPORTS_FILE: str(folder / _layout.REPORTS),
         }
     )
     if claim.optimization is not None:
@@ -84,6 +86,10 @@ def spec(claim: Claim, argvs: list[Json], cwd: Path, env: Mapping[str, str]) -> 
         "grace_s": claim.grace_s,
         "term_s": claim.term_s,
         "log_limit": LOG_LIMIT_BYTES,
+        "output": list(claim.output),
+        "limits": dict(claim.limits),
+        "max_epochs": claim.max_epochs,
+        "kpi": dict(claim.kpi),
     }
 
 
@@ -100,6 +106,7 @@ def job(claim: Claim, checkpoints: Path) -> Json:
         "max_epochs": claim.max_epochs,
         "checkpoint_dir": str(checkpoints),
         "kpi": dict(claim.kpi),
+        "limits": dict(claim.limits),
     }
 
 

@@ -25,11 +25,13 @@ from bough import _layout
 from bough.errors import BoughError, Denied, NotFound, Unavailable, UsageError
 from bough.version import __version__
 from bough_agent import attempts, brain, commands, home, injection, resources
+from bough_agent.actions import Calls
 from bough_agent.brain import Mind, Phase
 from bough_agent.link import Backoff, Fault, Link, TooLarge
 from bough_agent.listeners import Answer, Bell, Ear, Heard, Line, Rang
 from bough_agent.messages import Json, Key, Reply, read_exit
-from bough_agent.shipping import Part, Shipment, collect
+from bough_agent.parts import Part
+from bough_agent.shipping import Shipment, collect
 from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
@@ -149,6 +151,7 @@ class _Daemon:
         self._exits: dict[Key, Json] = {}
         self._apart: list[frozenset[Key]] = []  # after a refused sync: whose reports the next ones carry
         self._set_aside: dict[Key, float] = {}  # attempts whose reports are refused: nothing of them until then
+        self._calls = Calls(place)
         self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._boot_id = home.boot_id()
@@ -263,6 +266,7 @@ class _Daemon:
                 self._exits.pop(key, None)
                 self._orphans.pop(key, None)
                 self._wishes.pop(key, None)
+                self._calls.forget(key)
                 attempts.forget(self._home, key, keep)
             case brain.Say(text):
                 self._say(text)
@@ -292,7 +296,7 @@ class _Daemon:
 
     def _launch(self, key: Key) -> None:
         folder = self._home.attempt(*key)
-        self._shipments[key] = Shipment(folder, key)
+        self._shipments[key] = Shipment(folder, key, self._mind.held[key].claim.limits)
         try:
             self._spawner.launch(str(folder))
         except SpawnerGone as error:
@@ -302,7 +306,7 @@ class _Daemon:
     def _adopt(self) -> None:
         for claim in attempts.found(self._home):
             folder = self._home.attempt(*claim.key)
-            self._shipments[claim.key] = Shipment(folder, claim.key)
+            self._shipments[claim.key] = Shipment(folder, claim.key, claim.limits)
             self._step(brain.Adopted(claim))
             self._orphans[claim.key] = float("-inf")
         self._look(time.monotonic())
@@ -506,6 +510,7 @@ class _Daemon:
         if sync.asked:
             self._claim_key, self._claimed = None, 0
         self._said_goodbye |= sync.quitting
+        self._calls.tell(reply.actions)
         self._step(brain.Replied(reply, sync.sent, now, sync.asked, sync.about))
         if self._apart:
             self._apart = self._apart[1:]

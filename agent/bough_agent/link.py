@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 from bough.errors import BoughError, Unavailable, from_reply
 from bough.version import __version__
 from bough_agent.messages import Json, Reply, read_reply
-from bough_agent.shipping import Part
+from bough_agent.parts import Part
 
 CONNECT_S = 5.0
 READ_S = 30.0

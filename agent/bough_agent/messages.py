@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bough import _git
+from bough import _git, _layout
 from bough.errors import Unavailable
 
 Key = tuple[str, int]  # job id and attempt
@@ -50,6 +50,8 @@ class Claim:
     grace_s: float
     term_s: float
     kpi: Mapping[str, Any]
+    output: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=lambda: dict(_layout.LIMITS))
 
     @property
     def key(self) -> Key:
@@ -74,6 +76,7 @@ class Reply:
     incomplete: frozenset[Key] = frozenset()
     fenced: frozenset[Key] = frozenset()
     desired: Mapping[Key, tuple[str, str | None]] = field(default_factory=dict)
+    actions: Mapping[Key, list[Json]] = field(default_factory=dict)
     granted: tuple[Claim, ...] = ()
     refused: tuple[tuple[Key, str], ...] = ()
     bell: int = 0
@@ -101,6 +104,7 @@ def read_reply(body: Json) -> Reply:
             desired={
                 (str(j), int(a)): (str(d), None if c is None else str(c)) for j, a, d, c in body.get("desired", [])
             },
+            actions={(str(j), int(a)): [dict(call) for call in calls] for j, a, calls in body.get("actions", [])},
             granted=granted,
             refused=refused,
             bell=int(body.get("bell", 0)),
@@ -160,6 +164,8 @@ def read_claim(row: Json) -> Claim:
         grace_s=float(row.get("grace_s", 30.0)),
         term_s=float(row.get("term_s", 10.0)),
         kpi=dict(row.get("kpi") or {"channel": None, "direction": None}),
+        output=tuple(str(pattern) for pattern in row.get("output") or ()),
+        limits=_limits(row.get("limits") or {}),
     )
 
 
@@ -182,6 +188,7 @@ def read_exit(row: Json) -> Json:
     exit: Json = _plain(row)
     for name, kinds in _EXIT.items():
         _check(isinstance(exit.setdefault(name, None), kinds), f"{name} is {exit[name]!r}")
+    exit.pop("files", None)  # not a supervisor's to say
     exit["log"] = _sizes(exit.get("log") or {"bytes": 0, "crc": 0})
     for writer in exit.get("journals") or {}:
         _check(_WRITER.fullmatch(writer), f"a journal is called {writer!r}")
@@ -223,6 +230,12 @@ def _plain(value: Any, depth: int = 0) -> Any:
 def _check(good: object, fault: str) -> None:
     if not good:
         raise _Fault(fault)
+
+
+def _limits(row: Json) -> Mapping[str, int]:
+    found = {name: int(row.get(name, value)) for name, value in _layout.LIMITS.items()}
+    _check(all(value > 0 for value in found.values()), "a limit is not above 0")
+    return found
 
 
 def _inside(path: str, name: str) -> str:

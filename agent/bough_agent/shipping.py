@@ -1,4 +1,5 @@
-"""Journals and logs on their way to the coordinator: what is sent is what lies beyond the acknowledged offset.
+"""Journals and logs, and after them the contents of files, on their way to the coordinator: what is sent is what lies
+beyond the acknowledged offset.
 
 Nothing is remembered on disk: the coordinator says what it has, and sending again is harmless. The files belong to the
 trial, so they are opened without following links or waiting, and looked at before they are read. A file that was cut,
@@ -12,46 +13,17 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bough import _layout
+from bough_agent.contents import Contents
 from bough_agent.messages import Json, Key
+from bough_agent.parts import PART_BYTES, READ, Part, open_below
 
-PART_BYTES = 1 << 20
 WRITERS_MOST = 1000  # journals of one attempt; a job of more processes than that has gone astray
-_JOURNAL = re.compile(r"([0-9]{1,10}-[0-9a-f]{8})\.jsonl")
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some bytes of one stream of one attempt, beginning at ``offset``."""
-
-    key: Key
-    stream: str
-    offset: int
-    data: bytes
-    crc: int
-
-    @property
-    def end(self) -> int:
-        """The offset after the last byte."""
-        return self.offset + len(self.data)
-
-    def header(self) -> Json:
-        """Return what the coordinator is told about it."""
-        job, attempt = self.key
-        size = len(self.data)
-        return {
-            "job": job,
-            "attempt": attempt,
-            "stream": self.stream,
-            "offset": self.offset,
-            "bytes": size,
-            "crc": self.crc,
-        }
+_JOURNAL = re.compile(r"((?:[0-9]{1,10}|stdout|output)-[0-9a-f]{8})\.jsonl")
 
 
 class _Tampered(Exception):
@@ -77,17 +49,19 @@ class Shipment:
         fault: Why what the attempt reported cannot be trusted; None when it can.
     """
 
-    def __init__(self, folder: Path, key: Key) -> None:
+    def __init__(self, folder: Path, key: Key, limits: Mapping[str, int] = _layout.LIMITS) -> None:
         self.key = key
         self.fault: str | None = None
         self._folder = folder
         self._streams: dict[str, _Stream] = {_LOG: _Stream()}
         self._sent: dict[str, Part] = {}
+        self._contents = Contents(folder, key, limits)
 
     def grown(self) -> bool:
         """Tell whether there may be something to send."""
         self._look()
-        return any(self._left(stream) > 0 and stream.seen > stream.fruitless for stream in self._streams.values())
+        has_lines = any(self._left(stream) > 0 and stream.seen > stream.fruitless for stream in self._streams.values())
+        return has_lines or self._contents.grown()
 
     def take(self, budget: int) -> list[Part]:
         """Return parts of at most ``budget`` bytes in all, from the acknowledged offsets on."""
@@ -101,10 +75,12 @@ class Shipment:
             if part is not None:
                 self._sent[name] = part
                 budget -= len(part.data)
-        return list(self._sent.values())
+        return [*self._sent.values(), *self._contents.take(budget)]
 
     def acknowledge(self, name: str, offset: int) -> bool:
         """Note how much of a stream the coordinator has, be it less than was thought; return whether it is more."""
+        if name.startswith(_layout.FILE_STREAM):
+            return self._contents.acknowledge(name, offset)
         stream = self._streams.setdefault(name, _Stream())
         part = self._sent.get(name)
         if part is not None and offset == part.end and part.offset == stream.acked and stream.crc is not None:
@@ -128,12 +104,14 @@ class Shipment:
         for name, row in finals.items():
             self._finish(name, self._streams.setdefault(name, _Stream()), int(row["bytes"]), int(row["crc"]))
         self._streams = {name: stream for name, stream in self._streams.items() if name in finals}
+        exit = {**exit, "files": self._contents.close()}
         return exit if self.fault is None else self._spoiled(exit, journals)
 
     def is_covered(self, parts: Iterable[Part]) -> bool:
         """Tell whether all bytes of an ended attempt are acknowledged or among these parts."""
         ends = {part.stream: part.end for part in parts if part.key == self.key}
-        return all(max(s.acked, ends.get(name, 0)) >= (s.final or 0) for name, s in self._streams.items())
+        has_lines = all(max(s.acked, ends.get(name, 0)) >= (s.final or 0) for name, s in self._streams.items())
+        return has_lines and self._contents.is_covered(ends)
 
     # -- files ----------------------------------------------------------------------------------------------
     def _left(self, stream: _Stream) -> int:
@@ -154,7 +132,7 @@ class Shipment:
     def _journals(self) -> list[str]:
         folder = self._folder / _layout.JOURNALS
         try:
-            descriptor = os.open(folder, _READ | os.O_DIRECTORY)
+            descriptor = os.open(folder, READ | os.O_DIRECTORY)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -175,7 +153,7 @@ class Shipment:
     def _open(self, name: str, stream: _Stream) -> int | None:
         """Return a descriptor of the file after having looked at it; None when it is not there yet."""
         try:
-            descriptor = _open_below(self._folder, _file(name))
+            descriptor = open_below(self._folder, _file(name))
         except FileNotFoundError:
             if stream.identity is not None:
                 raise _Tampered(f"{_file(name)} was removed") from None
@@ -282,7 +260,7 @@ def collect(shipments: list[Shipment], budget: int, start: int) -> list[Part]:
 def read_json(folder: Path, name: str, limit: int = 1 << 20) -> Json | None:
     """Return a JSON object that another process wrote into an attempt's folder; None when there is none."""
     try:
-        descriptor = _open_below(folder, name)
+        descriptor = open_below(folder, name)
     except OSError:
         return None
     try:
@@ -302,13 +280,3 @@ def _file(stream: str) -> str:
     if stream == _LOG:
         return _layout.LOG
     return f"{_layout.JOURNALS}/{stream.removeprefix(_LAYOUT_JOURNAL)}.jsonl"
-
-
-def _open_below(folder: Path, name: str) -> int:
-    """Open ``folder/name`` for reading; no link is followed on the way, and no pipe is waited for."""
-    parent, _, last = name.rpartition("/")
-    directory = os.open(folder / parent, _READ | os.O_DIRECTORY)
-    try:
-        return os.open(last, _READ, dir_fd=directory)
-    finally:
-        os.close(directory)

@@ -27,18 +27,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from bough import _layout as layout
+from bough._journal import say
 from bough.errors import Conflict, UsageError
-from bough_agent import closing, ladder, leader, processes
+from bough_agent import closing, ladder, leader, output, processes
 from bough_agent.ladder import Rung, Stage, Times, Want
+from bough_agent.reports import Reports
 
 LINGER_S = 0.5  # resource trackers and the like end by themselves a moment after their parent
 SURVIVOR_S = 2.0  # from SIGTERM to SIGKILL for what the last command left behind
 RETRY_S = 1.0  # between two tries to write exit.json on a full disk
 RETRIES = 60  # where it is not for want of room: then the attempt is lost, and its slot is free
+SIZES_S = 1.0  # between two looks at the sizes of journals
 DESIRED_BYTES = 1 << 16
 SUPERVISOR_OOM_SCORE = -500
 
-JOURNAL_CAUSE = "journal"  # of a stop because the log outgrew its limit
+JOURNAL_CAUSE = "journal"  # of a stop because log or journals outgrew their limit
+SCRIPT_CAUSE = "script"  # of a stop because the program printed that it failed; its words are in the journal
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Spec:
     max_time_s: float | None
     times: Times
     log_limit: int | None
+    output: tuple[str, ...]
+    limits: dict[str, int]
+    max_epochs: float | None
+    kpi_channel: str | None
 
     @classmethod
     def read(cls, folder: str) -> Spec:
@@ -76,6 +84,10 @@ class Spec:
                 max_time_s=row.get("max_time_s"),
                 times=Times(row["grace_s"], row["term_s"]),
                 log_limit=row.get("log_limit"),
+                output=tuple(row.get("output") or ()),
+                limits={**layout.LIMITS, **(row.get("limits") or {})},
+                max_epochs=row.get("max_epochs"),
+                kpi_channel=(row.get("kpi") or {}).get("channel"),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = f"{path} cannot be used as the spec of an attempt ({type(error).__name__}: {error})."
@@ -174,7 +186,10 @@ class _Supervision:
         self.steps: list[tuple[str, float]] = []
         self.usage = {"user_s": 0.0, "system_s": 0.0, "max_rss_bytes": 0}
         self.has_children = False
+        self.sizes_due = self.started  # when the sizes of its journals are looked at next
         self.sync = closing.Sync(folder)
+        facts = {"max_epochs": spec.max_epochs, "kpi": {"channel": spec.kpi_channel}, "limits": spec.limits}
+        self.reports = Reports(folder, spec.cwd, facts, self._reach_limit, self._hear_end)
 
     def run(self) -> None:
         """Run the commands, see the tree end, and write exit.json."""
@@ -184,7 +199,9 @@ class _Supervision:
             why = f"the attempt's folder {self.folder} cannot be written ({error.strerror})."
             self.error = f"{why} Free some space there, or check who owns it."
         else:
+            output.speak_into(log)
             self._supervise(log)
+            output.hand_in(self.folder, self.spec.cwd, self.spec.output, self.spec.limits)
             os.close(log)
         self._close()
 
@@ -198,6 +215,7 @@ class _Supervision:
         try:
             self._run_commands(log)
             self._see_out()
+            self.reports.look(is_last=True)
         except Exception as error:  # a fault of bough's own must not leave a trial behind, nor its end unsaid
             self.error = f"the supervisor failed ({type(error).__name__}: {error}). Please report this as a bug."
             ladder.sweep(self.spec.marker, os.getpid(), self.times, self._reap)
@@ -284,16 +302,33 @@ class _Supervision:
 
     def _watch(self, log: int) -> None:
         """See whether a stop is due: by the time limit, the SDK, the coordinator or the size of the log."""
+        self.reports.look()
         limit = self.spec.max_time_s
         if limit is not None and time.monotonic() - self.started >= limit:
             self._stop(layout.MAX_TIME, Want.STOP)
         if os.path.exists(self._path(layout.LIMIT)):
             self._stop(layout.MAX_EPOCHS, Want.STOP)
-        if self.spec.log_limit is not None and os.fstat(log).st_size > self.spec.log_limit:
-            self._stop(JOURNAL_CAUSE, Want.STOP)
+        if self.cause is None:
+            self._watch_sizes(log)
         desired, cause = self._desired()
         if desired is not Want.RUN:
             self._stop(cause, desired)
+
+    def _watch_sizes(self, log: int) -> None:
+        """See whether it prints or reports more than it may; journals are measured once a second."""
+        if self.spec.log_limit is not None and os.fstat(log).st_size > self.spec.log_limit:
+            self._too_much(f"its log has more than {self.spec.log_limit} bytes. Print less.")
+        if time.monotonic() < self.sizes_due:
+            return
+        self.sizes_due = time.monotonic() + SIZES_S
+        limit = self.spec.limits["journal_bytes"]
+        if sum(closing.journal_sizes(self.folder).values()) > limit:
+            self._too_much(f"its journals have more than {limit} bytes. Report less often: each point is a line.")
+
+    def _too_much(self, what: str) -> None:
+        self.error = f"it was stopped: {what}"
+        say(self.error)
+        self._stop(JOURNAL_CAUSE, Want.STOP)
 
     def _look_for_kill(self) -> None:
         """Hear the coordinator while the tree is being ended; a stop is nothing new then."""
@@ -316,11 +351,21 @@ class _Supervision:
         The first cause stands; a later one can only hurry.
         """
         if self.cause is None:
+            self.reports.look()  # what was printed before counts; it may hold a cause of its own
+        if self.cause is None:
             self.cause = cause
             self.stopped_at = time.time()
             self.sizes_at_stop = closing.journal_sizes(self.folder)
             self._say_why()
         self.want = max(self.want, want)
+
+    def _reach_limit(self) -> None:
+        """What the program printed says that its epochs are done."""
+        self._stop(layout.MAX_EPOCHS, Want.STOP)
+
+    def _hear_end(self, how: str) -> None:
+        """What the program printed says that it has failed, or is given up: it does not go on."""
+        self._stop(SCRIPT_CAUSE, Want.STOP)
 
     def _say_why(self) -> None:
         """Write control/stop. On a full disk the stop must happen all the same; exit.json repeats the cause."""

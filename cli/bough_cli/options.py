@@ -61,6 +61,29 @@ def split_parameters(given: Sequence[str]) -> dict[str, object]:
     return found
 
 
+SIZES = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def read_limits(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> dict[str, int]:
+    """Return ``{"file_bytes": 2147483648}`` for ``--limit file_bytes=2GiB``.
+
+    Raises:
+        click.BadParameter: There is no such limit, or it is no size above 0.
+    """
+    from bough import _layout
+
+    found: dict[str, int] = {}
+    for text in given:
+        name, _, size = text.partition("=")
+        parts = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)?", size, re.IGNORECASE)
+        value = 0 if parts is None else int(float(parts[1]) * SIZES.get((parts[2] or "").lower(), 0))
+        if name not in _layout.LIMITS or value <= 0:
+            known = ", ".join(_layout.LIMITS)
+            raise click.BadParameter(f"{text!r} is no limit. Write one of {known}, as in file_bytes=2GiB.")
+        found[name] = value
+    return found
+
+
 class Duration(click.ParamType[float]):
     """A time with its unit, ``90s``, ``10m``, ``1h30m``; becomes seconds."""
 

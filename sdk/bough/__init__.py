@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # typing costs 6 ms; type checkers know this name
 if TYPE_CHECKING:
     from bough._channel import Channel, LossChannel
     from bough._channel import Channel as JobChannel
+    from bough._images import Image as JobImage
     from bough._job import Job
     from bough.errors import BoughError, UsageError
 
@@ -29,6 +30,7 @@ __all__ = [
     "Channel",
     "Job",
     "JobChannel",
+    "JobImage",
     "LossChannel",
     "UsageError",
     "__version__",
@@ -63,6 +65,7 @@ _HOMES = {
     "Channel": ("bough._channel", "Channel"),
     "Job": ("bough._job", "Job"),
     "JobChannel": ("bough._channel", "Channel"),
+    "JobImage": ("bough._images", "Image"),
     "LossChannel": ("bough._channel", "LossChannel"),
     "UsageError": ("bough.errors", "UsageError"),
 }

@@ -7,10 +7,12 @@ import sys
 import time
 
 from bough import _layout, _numbers
-from bough._channel import Channel, LossChannel, checked_name, definition, trace_names
+from bough._channel import Channel, LossChannel, checked_name, definition, mended_name, trace_names
+from bough._complaint import complain, spared
 from bough._journal import Journal, rank, say
 from bough._limits import Control, EpochLimit
 from bough._standalone import Standalone, read_job
+from bough._surface import Surface
 from bough._values import Absent, Values
 from bough.errors import UsageError
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 else:
     import _signal as signal  # what is needed of it: the module itself loads enum
+
+NEAREST = "The channel is made as near to that as can be."
+MOST_TRACES = 100  # of a channel whose definition is mended
 
 _current: Job | None = None
 
@@ -73,7 +78,7 @@ def _restore_interrupt() -> None:
         say("SIGINT was ignored when this script started (a shell does that with &); it is heard again.")
 
 
-class Job:
+class Job(Surface):
     """One run of a model script. Made by `bough.start_job`.
 
     Attributes:
@@ -85,7 +90,9 @@ class Job:
         commit: The commit that runs, None without an agent.
     """
 
-    def __init__(self, facts: dict[str, object], attempt_dir: str | None, values: Values) -> None:
+    def __init__(
+        self, facts: dict[str, object], attempt_dir: str | None, values: Values, journal: Journal | None = None
+    ) -> None:
         self.job_id = str(facts.get("job_id") or "")
         self.attempt = _integer(facts.get("attempt")) or 1
         self.model = _text_or_none(facts.get("model"))
@@ -95,6 +102,7 @@ class Job:
         self._checkpoint_dir = _text_or_none(facts.get("checkpoint_dir"))
         self._values = values
         self._started = time.monotonic()
+        self._paced = (self._started, 0.0)  # when the speed of epochs was last reported, and at which
         self._channels: dict[str, tuple[str, Channel]] = {}
         self._kpi: str | None = None
         self._epochs = "0"  # as the journal writes them
@@ -102,7 +110,9 @@ class Job:
         self._limit = EpochLimit(_positive(facts.get("max_epochs")), is_follower=bool(rank()))
         self._wanted_kpi = _text_or_none(_mapping(facts.get("kpi")).get("channel"))
         self._control = Control(attempt_dir)
-        self._journal = Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        journal = journal or Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
+        Surface.__init__(self, attempt_dir, journal, _mapping(facts.get("limits")))
+        self._is_supervised = bool(os.environ.get(_layout.ATTEMPT_DIR))
         self._journal.begin()
 
     # -- values -----------------------------------------------------------------------------------------------
@@ -149,6 +159,9 @@ class Job:
     ) -> Channel:
         """Return a channel to report points through; the same again when it is made twice alike.
 
+        What is wrong with it (a second KPI, a name that cannot be printed, traces that make no sense) is said in the
+        log, and the channel is the nearest that can be.
+
         Args:
             name: 1 to 200 printable characters.
             traces: None for one, or a list of names, or a list of dicts with "name".
@@ -156,21 +169,39 @@ class Job:
             kpi: The optimization looks at this channel. Only one may.
             kpiTrace: Which trace of it counts, from 0.
             max_optimization: More is better; False: less is.
-            type: `Channel.NUMBER` or `Channel.TEXT`.
+            type: `Channel.NUMBER`, `Channel.TEXT` or `Channel.IMAGE`.
             xaxis: How charts show it, as are yaxis and layout; kept as given.
             yaxis: See xaxis.
             layout: See xaxis.
             kpi_trace: Another spelling of kpiTrace.
-
-        Raises:
-            UsageError: A second KPI, the same name with another definition, or an argument that makes no sense.
         """
         display = {"xaxis": xaxis, "yaxis": yaxis, "layout": layout}
-        checked_name(name, "channel")
-        names = trace_names(traces, name)
         which = kpiTrace if kpi_trace is None else kpi_trace
-        rest = definition(name, names, type, main, kpi, which, max_optimization, False, display)
-        return self._create(name, names, type, kpi, rest)
+        try:
+            checked_name(name, "channel")
+            names = trace_names(traces, name)
+            rest = definition(name, names, type, main, kpi, which, max_optimization, False, display)
+            return self._create(name, names, type, kpi, rest)
+        except UsageError as error:
+            complain("the channels", error, NEAREST)
+        return self._nearest(mended_name(name), traces, main, kpi, max_optimization, type)
+
+    def _nearest(
+        self, name: str, traces: object, main: bool, kpi: bool, max_optimization: bool, type: str
+    ) -> Channel:  # fmt: skip
+        """Return the channel that is nearest to a wrong one."""
+        if name in self._channels:
+            return self._channels[name][1]
+        type = type if type in (Channel.NUMBER, Channel.TEXT, Channel.IMAGE) else Channel.NUMBER
+        is_kpi = bool(kpi) and self._kpi is None and type == Channel.NUMBER
+        try:
+            names = trace_names(traces, name)
+        except UsageError:
+            names = [name]
+        if len(names) > MOST_TRACES:
+            names = [name]
+        rest = definition(name, names, type, main, is_kpi, 0, max_optimization, False, {})
+        return self._create(name, names, type, is_kpi, rest)
 
     def create_loss_channel(
         self, name: str = "loss", xaxis: object = None, yaxis: object = None, layout: object = None
@@ -178,9 +209,13 @@ class Job:
         """Return a channel with the traces training and validation, shown as a column. It cannot be the KPI."""
         names = ["training", "validation"]
         display = {"xaxis": xaxis, "yaxis": yaxis, "layout": layout}
-        checked_name(name, "channel")
-        rest = definition(name, names, Channel.NUMBER, True, False, 0, False, True, display)
-        return LossChannel(self._create(name, names, Channel.NUMBER, False, rest))
+        try:
+            checked_name(name, "channel")
+            rest = definition(name, names, Channel.NUMBER, True, False, 0, False, True, display)
+            return LossChannel(self._create(name, names, Channel.NUMBER, False, rest))
+        except UsageError as error:
+            complain("the channels", error, NEAREST)
+        return LossChannel(self._nearest(mended_name(name), names, True, False, False, Channel.NUMBER))
 
     def _create(self, name: str, traces: list[str], type: str, kpi: bool, rest: str) -> Channel:
         known = self._channels.get(name)
@@ -196,7 +231,8 @@ class Job:
                 "Leave kpi=True to one of them.",
             )
         counts = self._counts(name, traces, kpi)
-        channel = Channel(self._journal, name, traces, type, (self._limit.kpi, self._reach_limit) if counts else None)
+        limit = (self._limit.kpi, self._reach_limit) if counts else None
+        channel = Channel(self._journal, name, traces, type, limit, self._picture)
         self._channels[name] = (rest, channel)
         if kpi:
             self._kpi = name
@@ -218,29 +254,51 @@ class Job:
             progress: Epochs finished so far; None keeps the last one.
             total: Epochs planned, None keeps the last one.
             epoch: Another name for progress.
-
-        Raises:
-            UsageError: Not a number.
         """
         done = progress if progress is not None else epoch
-        x = self._epochs if done is None else _numbers.number(done, "progress")
-        of = self._total if total is None else _numbers.number(total, "total of progress")
+        try:
+            x = self._epochs if done is None else _numbers.number(done, "progress")
+            of = self._total if total is None else _numbers.number(total, "total of progress")
+        except (UsageError, RuntimeError) as error:
+            complain("progress", error)
+            return
         self._epochs, self._total = x, of
         self._journal.append("g", x + "," + of)
-        if self._limit.progress(float(x.strip('"'))):
+        epochs = float(x.strip('"'))
+        self._keep_pace(epochs)
+        if self._limit.progress(epochs):
             self._reach_limit()
+
+    def _keep_pace(self, epochs: float) -> None:
+        """Report the speed of epochs, and when the last one will be done, at most once a second."""
+        now = time.monotonic()
+        passed, taken = now - self._paced[0], epochs - self._paced[1]
+        if passed < 1.0 or not taken > 0:
+            return
+        self._paced = now, epochs
+        total = None if self._total == "null" else float(self._total.strip('"'))
+        self._document("step", "epoch", {
+            "label": "EPOCH", "step": epochs, "steps": total, "speed": taken / passed, "speed_label": "EPOCHS/S",
+            "eta_s": None if total is None else max(0.0, total - epochs) * passed / taken,
+        })  # fmt: skip
 
     def epoch(self, epoch: object = None, total: object = None) -> None:
         """Report that so many epochs are finished: `progress` by another name."""
         self.progress(epoch, total)
 
-    def set_info(self, name: str, value: object) -> None:
-        """Keep a fact with the job: any JSON value; of what is none, its text. The last one of a name counts."""
+    @spared
+    def set_info(self, name: str, value: object, commit_end_of_job: bool = False) -> None:
+        """Keep a fact with the job: any JSON value; of what is none, its text. The last one of a name counts.
+
+        commit_end_of_job is accepted and ignored: facts are never lost.
+        """
         self._journal.append("i", _numbers.text(checked_name(name, "info")) + "," + _numbers.any_value(value))
 
-    def set_status(self, text: str) -> None:
-        """Say what the job is doing, for people."""
+    def set_status(self, text: object, add_section: bool = False) -> None:
+        """Say what the job is doing, for people; with add_section as a section of the log too."""
         self._journal.append("s", _numbers.text(text))
+        if add_section:
+            self.section(text)
 
     # -- limits -----------------------------------------------------------------------------------------------
 

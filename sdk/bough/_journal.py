@@ -51,13 +51,15 @@ class Journal:
 
     Args:
         folder: Where the files go; made when missing. None: nothing is recorded.
+        prefix: How its name begins, where it does not speak for one process of the job: "stdout", "output". None: pid.
 
     Attributes:
         path: The file of this process, None when nothing is recorded. It exists once `begin` or `append` was called.
     """
 
-    def __init__(self, folder: str | None) -> None:
+    def __init__(self, folder: str | None, prefix: str | None = None) -> None:
         self._folder = folder
+        self._prefix = prefix
         self._definitions: list[str] = []
         self._said: set[str] = set()
         self._renew()
@@ -66,7 +68,7 @@ class Journal:
     def _renew(self) -> None:
         """Start a file that is this process's own, also in a fork; the path that ends any trouble opens it."""
         pid = os.getpid()
-        self.writer = str(pid) + "-" + os.urandom(4).hex()
+        self.writer = (self._prefix or str(pid)) + "-" + os.urandom(4).hex()
         self.path = os.path.join(self._folder, self.writer + ".jsonl") if self._folder else None
         self._lock = RLock()  # reentrant: a signal handler may report while its own thread is reporting
         self._is_mine = self._lock._is_owned  # type: ignore[attr-defined]  # pyright: ignore

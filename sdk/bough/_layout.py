@@ -7,9 +7,14 @@ folder of one attempt::
         spec.json           what the agent was granted and made of it; read by the supervisor       (agent)
         job.json            what the script may know: values, limits, ids                           (agent)
         journal/<writer>.jsonl   what one process of the job reported; append-only                  (SDK)
+        files/<sha256>-<bytes>   contents of files that were handed in; whole, never changed        (SDK, supervisor)
+        parameters.json     the values, flat, for programs that have no SDK                         (agent)
+        reports             lines of the stdout API, for programs that rather write to a file       (commands)
         log.txt             stdout and stderr of the commands, as they came                         (commands)
         control/limit       the SDK saw its epoch limit reached; holds the cause                    (SDK)
         control/desired.json     what the coordinator wants: run, stop or kill                      (agent)
+        control/actions.json     calls of registered actions that have no result yet                 (agent)
+        control/action-<id>      a process of the job took that call                                 (SDK)
         control/stop        why the job is being stopped; written before any signal                 (supervisor)
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
         supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
@@ -28,6 +33,8 @@ OPTIMIZATION = "BOUGH_OPTIMIZATION"  # absent for a manual job
 TRIAL = "BOUGH_TRIAL"  # the trial's number in its optimization; absent for a manual job
 COMMIT = "BOUGH_COMMIT"
 CHECKPOINT_DIR = "BOUGH_CHECKPOINT_DIR"
+PARAMETERS_FILE = "BOUGH_PARAMETERS"  # path of PARAMETERS
+REPORTS_FILE = "BOUGH_REPORTS"  # path of REPORTS
 
 # -- environment of bough's own processes: never handed to a job ----------------------------------------------
 HOME = "BOUGH_HOME"  # folder of coordinator, agents and keys; default ~/.bough
@@ -39,11 +46,16 @@ SECRETS = (KEY, COORDINATOR, HOME)
 SPEC = "spec.json"
 JOB = "job.json"
 JOURNALS = "journal"
+FILES = "files"
+PARAMETERS = "parameters.json"
+REPORTS = "reports"
 LOG = "log.txt"
 CONTROL = "control"
 LIMIT = "control/limit"
 DESIRED = "control/desired.json"
 STOP = "control/stop"
+ACTIONS = "control/actions.json"
+ACTION_TAKEN = "control/action-"  # + id of the call
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
@@ -51,6 +63,10 @@ EXIT = "exit.json"
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------
 LOG_STREAM = "log"  # ships LOG
 JOURNAL_STREAM = "journal/"  # + writer; ships JOURNALS/<writer>.jsonl
+FILE_STREAM = "files/"  # + <sha256>-<bytes>; ships FILES/<the same>
+
+# -- how much a job may hand in, where the agent does not say otherwise: the "limits" of job.json -------------
+LIMITS = {"file_bytes": 1 << 30, "files_bytes": 10 << 30, "files": 5000, "journal_bytes": 4 << 30}
 
 # -- causes of a stop, in control/stop and control/limit; also `end_reason` of the job ------------------------
 MAX_EPOCHS = "max_epochs"

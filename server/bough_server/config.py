@@ -27,6 +27,10 @@ class Config:
         max_lost: So many lost attempts of one job end it.
         claim_wait_s: How long a request for work may wait for an optimizer's answer.
         patience_s: How long a less busy agent is given to take a job first.
+        file_bytes: The most bytes of one file that a job hands in.
+        files_bytes: The most bytes of all its files.
+        files: How many files a job may hand in.
+        journal_bytes: The most bytes of all journals of an attempt; one that reports more is stopped.
     """
 
     home: Path
@@ -39,6 +43,10 @@ class Config:
     max_lost: int = 10
     claim_wait_s: float = 0.3
     patience_s: float = 1.0
+    file_bytes: int = _layout.LIMITS["file_bytes"]
+    files_bytes: int = _layout.LIMITS["files_bytes"]
+    files: int = _layout.LIMITS["files"]
+    journal_bytes: int = _layout.LIMITS["journal_bytes"]
 
     def __post_init__(self) -> None:
         """Check the times against each other."""
@@ -52,6 +60,19 @@ class Config:
                 f"lost_after_s {self.lost_after_s:g} is below lease_ttl_s {self.lease_ttl_s:g}.",
                 "A job must be unreachable before it is lost.",
             )
+        for name, limit in self.limits.items():
+            if limit <= 0:
+                raise UsageError(f"{name} {limit} is not above 0.", "Give a limit that a job can keep.")
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """How much a job may report: as in a claim."""
+        return {name: getattr(self, name) for name in _layout.LIMITS}
+
+    @property
+    def contents(self) -> Path:
+        """The folder of what jobs handed in, by checksum."""
+        return self.home / "contents"
 
     @property
     def database(self) -> Path:

@@ -17,13 +17,17 @@ from bough_cli.client import Client
 @click.option("--csv", "kind", flag_value="csv", default="csv", help="CSV; the default.")
 @click.option("--jsonl", "kind", flag_value="jsonl", help="One JSON object a line.")
 @click.option("--points", is_flag=True, help="Every reported point instead of every trial.")
+@click.option("--documents", "table", flag_value="documents", help="Every document: steps, insights, system facts, …")
+@click.option("--files", "table", flag_value="files", help="Every file that was handed in.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were given up.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: stdout.")
 @options.connected
-def command(client: Client, id_: str, kind: str, points: bool, all_attempts: bool, output: Path | None) -> None:
+def command(
+    client: Client, id_: str, kind: str, points: bool, table: str | None, all_attempts: bool, output: Path | None
+) -> None:
     """Every trial, or every point, as CSV or JSON lines."""
     path = f"/{_kind(client, id_)}/{id_}/export"
-    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts)
+    pieces = client.download(path, format=kind, points=points, all_attempts=all_attempts, table=table)
     if output is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

@@ -68,6 +68,18 @@ def _info(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _journal(told: Row) -> str:
+    """Return what of its reports was lost, "" where nothing was."""
+    unreadable, lost = told.get("bad_lines") or 0, told.get("lost_lines") or 0
+    said = [f"{unreadable} line{'s' if unreadable > 1 else ''} of its journals could not be read"] if unreadable else []
+    said += [f"{lost} line{'s' if lost > 1 else ''} could not be written: its disk was full"] if lost else []
+    return "; ".join(said)
+
+
+def _files(told: Row) -> str:
+    return f"{told['count']}, {told['bytes']} bytes" if told.get("count") else ""
+
+
 def _epochs(row: Row) -> str:
     total = f" of {wording.number(row['epochs_total'])}" if row.get("epochs_total") is not None else ""
     return wording.number(row.get("epochs")) + total
@@ -87,6 +99,8 @@ def _pairs(row: Row) -> list[tuple[str, str]]:
         ("attempt", f"{row.get('attempt')} on {row.get('agent') or 'no agent'}"),
         ("started", wording.moment(row.get("started_at"))),
         ("took", wording.duration(row.get("duration_s"))),
+        ("journal", _journal(row.get("journal") or {})),
+        ("files", _files(row.get("files") or {})),
         ("exit code", wording.number(row.get("exit_code"))),
         ("commit", str(row.get("commit"))),
         ("record", str(row.get("record") or "not yet")),

@@ -67,6 +67,7 @@ class Definition:
         settings: Algorithm and limits; the defaults without an `optimization:` section.
         env: Extra environment of the job.
         working_dir: Relative to the model's folder, or None.
+        output: Patterns of files to hand in at the end, relative to the folder in which the command runs.
         priority: Higher starts first.
         raw: The definition as JSON data; `parse(raw)` gives an equal definition.
         has_optimization: Whether there is an `optimization:` section.
@@ -82,6 +83,7 @@ class Definition:
         self.env: Dict[str, str] = _env(raw.get("env"), place.down("env"))
         self.working_dir: Optional[str] = _working_dir(raw.get("working_dir"), place.down("working_dir"))
         self.priority: int = _priority(raw.get("priority"), place.down("priority"))
+        self.output: List[str] = read_names(raw.get("output"), place.down("output"), "output") or []
         _check_rest(raw, place)
         self.has_optimization: bool = raw.get("optimization") is not None
         at = place.down("optimization")
@@ -319,4 +321,3 @@ def _check_rest(raw: Dict[str, Any], place: Place) -> None:
         check_keys(section, ("url", "branch", "folder", "follow_branch"), place.down("git"), "git")
     resources = as_mapping(raw.get("resources"), place.down("resources"), "resources")
     check_keys(resources, ("cpu", "memory", "gpu", "gpu_memory"), place.down("resources"), "resources")
-    read_names(raw.get("output"), place.down("output"), "output")

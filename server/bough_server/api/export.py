@@ -23,6 +23,7 @@ from bough_server.service.identity import Key
 router = APIRouter(prefix="/api/v1", tags=["export"])
 Reading = Annotated[Key, Depends(READING)]
 Format = Literal["csv", "jsonl"]
+Table = Literal["documents", "files"]
 
 _TIMES = ("created", "started", "ended")
 _JOB_WORDS = """
@@ -44,9 +45,13 @@ async def optimization(
     format: Format = "csv",
     points: bool = False,
     all_attempts: bool = False,
+    table: Table | None = None,
 ) -> Response:
-    """Return every trial, or every point of every trial."""
+    """Return every trial; or every point, document or file of every trial."""
     known = (await found.optimizations.one(optimization_id))["id"]
+    if table is not None:
+        columns_of, rows_of = found.exports.of_table(table, await found.exports.runs(known, all_attempts))
+        return file_reply(f"{known}-{table}", format, columns_of, rows_of)
     make = found.exports.points if points else found.exports.trials
     columns, rows = await make(known, all_attempts)
     return file_reply(f"{known}-{'points' if points else 'trials'}", format, columns, rows)
@@ -60,15 +65,19 @@ async def job(
     format: Format = "csv",
     points: bool = False,
     all_attempts: bool = False,
+    table: Table | None = None,
 ) -> Response:
-    """Return one job as a row, or every point of it."""
+    """Return one job as a row; or every point, document or file of it."""
     known = await found.jobs.one(job_id)
-    if not points:
+    if not points and table is None:
         row = job_row(known)
         return file_reply(f"{known['id']}-job", format, list(row), [row])
     newest = known["attempt"]
     attempts = range(1 if all_attempts else max(1, newest), newest + 1)
     runs = [(known["id"], known["number"], attempt) for attempt in attempts]
+    if table is not None:
+        columns, rows = found.exports.of_table(table, runs)
+        return file_reply(f"{known['id']}-{table}", format, columns, rows)
     rows = export.point_rows_of(found.store.read_sync, runs)
     return file_reply(f"{known['id']}-points", format, export.POINT_COLUMNS, rows)
 
@@ -79,6 +88,8 @@ def job_row(job: Mapping[str, Any]) -> dict[str, Any]:
     row.update({name: export.iso(row[name]) for name in _TIMES})
     for prefix, part in (("p.", "values"), ("channel.", "last"), ("info.", "infos")):
         row.update({prefix + name: _number_again(value) for name, value in (job.get(part) or {}).items()})
+    system = (job.get("documents") or {}).get("system") or []
+    row.update({f"system.{one['name']}": _number_again(one["value"]) for one in system})
     return row
 
 

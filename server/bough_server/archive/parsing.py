@@ -258,13 +258,13 @@ def _channel(told: Json, last: Json, record: Record, folder: str) -> Channel:
     name, traces = given["name"], given["traces"]
     if not isinstance(traces, list) or not all(isinstance(trace, str) for trace in traces):
         raise BadRecord(f"has no list of traces for channel {name[:60]!r}.")
-    if given["type"] not in ("number", "text") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
+    if given["type"] not in ("number", "text", "image") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
         raise BadRecord(f"has a channel {name[:60]!r} that cannot be: {given['type']!r}, trace {given['kpi_trace']}.")
     file = f"{folder}channels/{records.channel_file_name(name)}"
     content = record.files.get(file)
     if content is None:
         raise BadRecord(f"lacks {file}, or it is too large.")
-    is_text = given["type"] == "text"
+    is_text = given["type"] != "number"
     points = curve(content, len(traces), is_text, file)
     if (0 if points is None else len(points.seq)) != given["points"]:
         raise BadRecord(f"has another number of points in {file} than it says.")

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bough_server.desks.ground import Ground
+from bough_server.desks.receiving import Receiving
 from bough_server.service import agents, views
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Dispatcher
@@ -30,6 +31,7 @@ class Agents:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._pruner = Pruner()
+        self._receiving = Receiving(ground)
         self._dispatcher = Dispatcher(
             ground.fleet,
             ground.asks.prepared,
@@ -72,14 +74,19 @@ class Agents:
         presence.wanted = 0  # it is here: nobody needs to ring it
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
         message = Message(row, told, parts, now, clock, self._dispatcher, most, self._pruner)
+        message.arrived = await self._receiving.receive(agent_id, message)
         outcome = await ground.store.write(message.handle)
         ground.fleet.renew(outcome.accepted, message.clock)
         await ground.commit(outcome.changes)
+        await self._receiving.forget(agent_id, outcome)
         await self._wait_for_asks(message, outcome, answers)
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
         await self._save_heartbeat(agent_id, presence, told.usage)
         self._ring_others(agent_id, outcome)
+        limits = ground.config.limits
+        for claim in outcome.granted.claims:
+            claim["limits"] = limits
         return {**outcome.reply, "granted": outcome.granted.claims, "instance": ground.instance, "bell": presence.bell}
 
     async def bell(self, key: Key, agent_id: str, after: int, wait_s: float) -> dict[str, Any]:

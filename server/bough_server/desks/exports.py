@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bough_server.desks.ground import Ground
-from bough_server.service import export
+from bough_server.service import export, export_documents
 
 
 class Exports:
@@ -28,3 +28,14 @@ class Exports:
         """Return the columns and rows of all points; the rows are read job by job as they are taken."""
         found = await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts))
         return list(export.POINT_COLUMNS), export.point_rows_of(self._ground.store.read_sync, found)
+
+    async def runs(self, optimization_id: str, all_attempts: bool = False) -> list[tuple[str, int, int]]:
+        """Return (job, number, attempt) of everything that an export of an optimization holds."""
+        return await self._ground.store.read(lambda tx: export.runs_of(tx, optimization_id, all_attempts))
+
+    def of_table(self, table: str, runs: list[tuple[str, int, int]]) -> tuple[Sequence[str], Iterator[dict[str, Any]]]:
+        """Return the columns and rows of the documents or files of these attempts."""
+        read = self._ground.store.read_sync
+        if table == "files":
+            return export_documents.FILE_COLUMNS, export_documents.file_rows(read, runs)
+        return export_documents.DOCUMENT_COLUMNS, export_documents.document_rows(read, runs)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from bough.errors import NotFound
 from bough_server.desks.ground import Ground, mapping
-from bough_server.service import definitions, idempotency, jobs, views
+from bough_server.service import actions, definitions, documents, files, idempotency, jobs, views
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.store import reads, schema
+from bough_server.store.contents import ContentStore
 
 _MAX_LOG = 4 * 1024 * 1024
 
@@ -83,6 +86,61 @@ class Jobs:
             return reads.log_bytes(tx, row["id"], attempt or row["attempt"], offset, max(0, min(limit, _MAX_LOG)))
 
         return await self._ground.store.read(stretch)
+
+    async def files(self, job_id: str, attempt: int | None = None) -> dict[str, Any]:
+        """List the files that a job handed in: `GET /jobs/{id}/files`."""
+
+        def listed(tx: Connection) -> list[dict[str, Any]]:
+            row = reads.job(tx, job_id)
+            return files.rows(tx, row, attempt or row["attempt"])
+
+        rows = await self._ground.store.read(listed)
+        return {"rows": rows, "total": len(rows)}
+
+    async def file(self, job_id: str, path: str, attempt: int | None = None) -> Path:
+        """Return where the content of one of its files is.
+
+        Raises:
+            NotFound: It handed in no such file, or its content is not here.
+        """
+        known = {row["path"]: row for row in (await self.files(job_id, attempt))["rows"]}
+        row = known.get(path)
+        if row is None:
+            raise NotFound(f"job {job_id} handed in no file {path[:200]}.", "See GET /api/v1/jobs/ID/files.")
+        if row["state"] != files.HERE:
+            why = row["reason"] or {files.COMING: "it is still on its way."}.get(row["state"], "it never came.")
+            raise NotFound(f"the content of {path} is not here: {why}", "")
+        return ContentStore(self._ground.config.contents).path(row["sha256"])
+
+    async def documents(self, job_id: str, kind: str | None = None, attempt: int | None = None) -> dict[str, Any]:
+        """Return what a job keeps under names, all or of one kind: `GET /jobs/{id}/documents`."""
+
+        def found(tx: Connection) -> list[dict[str, Any]]:
+            row = reads.job(tx, job_id)
+            return documents.rows(tx, row["id"], attempt or row["attempt"], kind)
+
+        rows = await self._ground.store.read(found)
+        return {"rows": views.plain(rows), "total": len(rows)}
+
+    async def actions(self, job_id: str) -> dict[str, Any]:
+        """Return what a job lets people call, and the calls so far: `GET /jobs/{id}/actions`."""
+
+        def found(tx: Connection) -> dict[str, Any]:
+            row = reads.job(tx, job_id)
+            known = documents.rows(tx, row["id"], row["attempt"], "action")
+            registered = [{"name": one["name"], **(one["value"] or {})} for one in known]
+            return {"actions": registered, "calls": actions.rows(tx, row)}
+
+        return views.plain(await self._ground.store.read(found))  # type: ignore[no-any-return]
+
+    async def call(self, key: Key, job_id: str, name: str, args: Any) -> dict[str, Any]:
+        """Ask a running job to run an action: `POST /jobs/{id}/actions/{name}`."""
+        changes, at, new_id = Changes(), self._ground.clock.now(), self._ground.new_id
+        made = await self._ground.store.write(
+            lambda tx: actions.call(tx, job_id, name, args, key.id, at, new_id, changes)
+        )
+        await self._ground.commit(changes)
+        return next(one for one in (await self.actions(job_id))["calls"] if one["id"] == made)
 
     async def stop(self, job_id: str, now: bool = False) -> dict[str, Any]:
         """End a job politely, or by force."""

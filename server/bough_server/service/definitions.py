@@ -50,6 +50,14 @@ def of_revision(tx: Connection, model: str, number: int) -> definition.Definitio
     return parse(raw)
 
 
+def output_of(tx: Connection, model: str, number: int) -> list[str]:
+    """Return which files a job of that revision hands in at its end, without reading the rest of the definition."""
+    mine = (model_revisions.c.model == model) & (model_revisions.c.number == number)
+    raw = tx.execute(select(model_revisions.c.definition).where(mine)).scalar_one()
+    written = raw.get("output") or []
+    return [written] if isinstance(written, str) else list(written)
+
+
 def digest_of(value: Mapping[str, Any]) -> str:
     """Return a name for this JSON value: equal for equal ones, whatever the order of their keys."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

@@ -203,6 +203,7 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
         "values": job["values"] or {},
         "max_epochs": job["max_epochs"],
         "max_time_s": job["max_time_s"],
+        "output": definitions.output_of(tx, job["model"], job["revision"]),
         **how,
     }
 

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, select, update
 
 from bough import _layout
+from bough_server.service import files, states
 from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
-from bough_server.service import states
 from bough_server.service.changes import Changes
 from bough_server.service.kpi import Kpi
 from bough_server.service.states import ABORTED, DONE, DRAINING, FAILED, QUEUED
@@ -55,15 +55,18 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
         return False
     mine = and_(attempts.c.job == job_id, attempts.c.attempt == job["attempt"])
     (attempt,) = reads.rows_of_attempt(tx, attempts, job_id, job["attempt"])
-    missing, is_changed = _compared(tx, job, attempt["exit"])
-    if missing and not is_overdue:
+    held = attempt["exit"].get("files") or []
+    exit_ = {name: value for name, value in attempt["exit"].items() if name != "files"}
+    missing, is_changed = _compared(tx, job, exit_)
+    coming, has_lost_files = files.missing(tx, job_id, job["attempt"], held)
+    if (missing or coming) and not is_overdue:
         return False
-    tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now))
+    tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now, exit=exit_))
     optimization = _optimization_of(tx, job)
-    exit_ = {**attempt["exit"], "cause": "journal"} if is_changed else attempt["exit"]
+    exit_ = {**exit_, "cause": "journal"} if is_changed else exit_
     kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
     verdict = judge(_ending(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
-    facts = _facts(exit_, kpi) | {"partial": bool(missing)}
+    facts = _facts(exit_, kpi) | {"partial": bool(missing or coming or has_lost_files)}
     conclude(tx, job, verdict, now, changes, facts, kpi)
     if optimization is not None:
         _remember_kpi(tx, optimization, kpi)

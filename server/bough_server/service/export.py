@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from bough_server.service import documents
 from bough_server.service import kpi as kpis
 from bough_server.store import reads
 from bough_server.store.schema import agents, attempts
@@ -56,7 +57,9 @@ def _trial(tx: Connection, job: Mapping[str, Any], names: Mapping[str, str]) -> 
     row |= {f"p.{path}": value for path, value in (job["values"] or {}).items()}
     last = reads.last_values(tx, [(job["id"], job["attempt"])]).get(job["id"], {})
     row |= {f"channel.{name}": value for name, value in last.items()}
-    return row | {f"info.{name}": value for name, value in reads.infos(tx, job["id"]).items()}
+    row |= {f"info.{name}": value for name, value in reads.infos(tx, job["id"]).items()}
+    system = documents.rows(tx, job["id"], job["attempt"], "system")
+    return row | {f"system.{one['name']}": one["value"] for one in system}
 
 
 def _given_up(
@@ -85,7 +88,7 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     seen: dict[str, None] = {}
     for row in rows:
         seen.update(dict.fromkeys(row))
-    middle = [name for prefix in ("p.", "channel.", "info.") for name in seen if name.startswith(prefix)]
+    middle = [name for prefix in ("p.", "channel.", "info.", "system.") for name in seen if name.startswith(prefix)]
     return [*_FIRST, *middle, *_LAST]
 
 

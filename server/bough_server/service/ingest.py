@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import Connection, insert, update
 
 from bough import _layout
+from bough_server.service import documents, files
 from bough_server.service.changes import Changes
 from bough_server.store import points as codec
 from bough_server.store import reads
@@ -55,6 +56,8 @@ class Reported:
     said: str | None = None
     said_message: str | None = None
     header: Any = None
+    files: list[list[Any]] = field(default_factory=list)
+    documents: list[list[Any]] = field(default_factory=list)
     bad: int = 0
     lost: int = 0
 
@@ -99,6 +102,8 @@ def _store_journal(tx: Connection, part: Part, data: bytes, stream: dict[str, An
     for name, lines in reported.points.items():
         reported.bad += _store_points(tx, part, known, name, lines, changes)
     _store_infos(tx, part, reported.infos)
+    reported.bad += files.store_lines(tx, part.job, part.attempt, reported.files)
+    reported.bad += documents.store_lines(tx, part.job, part.attempt, reported.documents)
     _store_facts(tx, part, reported)
     stream["bad_lines"] += reported.bad
     stream["lost_lines"] = min(stream["lost_lines"] + reported.lost, _MAX_SEQ)
@@ -149,6 +154,10 @@ def _read_other(line: Any, reported: Reported) -> bool:
         reported.job["status"] = line[3][:1000]
     elif kind == "e" and len(line) == 5 and type(line[3]) is str and line[3] in _STRONGER:
         _read_end(line, reported)
+    elif kind == "f" and files.is_line(line):
+        reported.files.append(line)
+    elif kind == "d" and documents.is_line(line):
+        reported.documents.append(line)
     elif kind == "h" and type(line[3]) is dict:
         reported.header = line[3]
     elif kind == "x" and type(line[3]) is int and 0 <= line[3] < _MAX_SEQ:
@@ -220,7 +229,7 @@ def _channel_row(part: Part, name: str, spec: Mapping[str, Any]) -> dict[str, An
         "job": part.job,
         "attempt": part.attempt,
         "name": name,
-        "type": "text" if spec.get("type") == "text" else "number",
+        "type": kind if (kind := spec.get("type")) in ("text", "image") else "number",
         "traces": traces,
         "main": bool(spec.get("main")),
         "kpi": bool(spec.get("kpi")),
@@ -264,7 +273,7 @@ def _store_points(
     channel = known.get(name) or _undeclared(tx, part, known, name, lines[0][5])
     if channel is None:
         return len(lines)
-    chunk = _chunk_of(lines, len(channel["traces"]), channel["type"] == "text")
+    chunk = _chunk_of(lines, len(channel["traces"]), channel["type"] != "number")
     n = len(chunk.seq)
     if n == 0:
         return len(lines)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bough import _layout
 from bough.errors import UsageError
-from bough_server.service import ends, states
+from bough_server.service import actions, ends, files, states
 from bough_server.service.changes import Changes
 from bough_server.service.dispatch import Asker, Dispatcher, Granted
 from bough_server.service.ends import ENDED, HELD, LOST, RELEASED
@@ -23,6 +23,7 @@ from bough_server.service.pruning import Pruner
 from bough_server.service.states import DRAINING, FAILED, QUEUED, WITH_AGENT
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads
+from bough_server.store.contents import Received, read_name
 from bough_server.store.schema import agents, attempts, jobs
 
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -110,6 +111,7 @@ class Message:
         dispatcher: Grants jobs.
         max_lost: So many lost attempts end a job.
         pruner: Stops trials that are not worth their next epochs.
+        arrived: How far the contents of files have come with this message: (job, attempt, stream) → that.
     """
 
     agent: Mapping[str, Any]
@@ -120,6 +122,7 @@ class Message:
     dispatcher: Dispatcher
     max_lost: int
     pruner: Pruner
+    arrived: Mapping[tuple[str, int, str], Received] = field(default_factory=dict)
 
     def handle(self, tx: Connection) -> Outcome:
         """Store, move, end and grant; return the answer."""
@@ -133,6 +136,7 @@ class Message:
             if mine[job_id, attempt]["job_state"] == DRAINING or (job_id, attempt) in self._exited():
                 ends.settle(tx, job_id, self.now, changes)
         reply, accepted = self._standing(tx)
+        reply["actions"] = actions.waiting(tx, accepted)
         granted = self.grant(tx, changes)
         drain = "drain" if self.agent["drain"] else "run"
         reply |= {"acked": acked, "granted": granted.claims, "agent": drain}
@@ -216,7 +220,13 @@ class Message:
     ) -> list[tuple[str, int, str, int]]:
         acked = []
         for part, data in zip(self.header.parts, self.parts, strict=True):
-            if (part.job, part.attempt) in mine and is_stream(part.stream):
+            if (part.job, part.attempt) not in mine:
+                continue
+            received = self.arrived.get((part.job, part.attempt, part.stream))
+            if received is not None:
+                files.store_content(tx, part.job, part.attempt, part.stream, received, self.now)
+                acked.append((part.job, part.attempt, part.stream, received.acked))
+            elif is_stream(part.stream):
                 acked.append((part.job, part.attempt, part.stream, store_part(tx, part, data, changes)))
                 changes.of_job({"id": part.job, "optimization": None})
         return acked
@@ -287,6 +297,12 @@ _REACTIONS: Mapping[str, Callable[..., None]] = {
 }
 
 
+def is_content(stream: str) -> bool:
+    """Return whether this stream is the content of a file."""
+    name = stream.removeprefix(_layout.FILE_STREAM)
+    return name != stream and read_name(name) is not None
+
+
 def is_stream(name: str) -> bool:
     """Return whether ``name`` is a stream: the log, or the journal of one writer."""
     writer = name.removeprefix(_layout.JOURNAL_STREAM)
@@ -307,6 +323,7 @@ class _Exit(msgspec.Struct):
     duration_s: float | None = None
     log: _Stream | None = None
     journals: dict[str, _Stream] | None = None
+    files: list[str] = []  # contents that the agent holds
 
 
 def read_exit(found: dict[str, Any] | None) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def judge(ending: Ending) -> Verdict:
     if cause == _layout.USER:
         return Verdict(ABORTED, "user", ending.said_message)
     if cause in _LOST:
-        return Verdict(FAILED, cause, _sentence(ending, f"was lost: {_LOST[cause]}"))
+        told = _clean(str(ending.exit.get("error") or "")).rstrip(".") if cause == "journal" else ""
+        why = told[:1].lower() + told[1:] if told else _LOST[cause]
+        return Verdict(FAILED, cause, _sentence(ending, f"was lost: {why}"))
     if cause in _LIMITS:
         return _with_kpi(ending, cause)
     return _by_itself(ending)

@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from bough.errors import NotFound
+from bough_server.service import documents, files
 from bough_server.service import kpi as kpis
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
 from bough_server.service.thinning import thinned
 from bough_server.store import reads
-from bough_server.store.schema import agents, jobs, optimizations, space_versions
+from bough_server.store.schema import agents, jobs, optimizations, space_versions, streams
 
 Row = Mapping[str, Any]
 _JOB = [
@@ -79,8 +80,9 @@ def plain(value: Any) -> Any:
 def jobs_view(tx: Connection, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return jobs as the API shows them, in the order of ``rows``."""
     names = _agent_names(tx)
+    steps = documents.steps(tx, [(row["id"], row["attempt"]) for row in rows if row["state"] in WITH_AGENT])
     last = reads.last_values(tx, [(row["id"], row["attempt"]) for row in rows])
-    return [_job(row, names, last.get(row["id"], {})) for row in rows]
+    return [_job(row, names, last.get(row["id"], {})) | {"steps": plain(steps.get(row["id"], {}))} for row in rows]
 
 
 def job_view(tx: Connection, row: Row) -> dict[str, Any]:
@@ -105,8 +107,18 @@ def whole_job(tx: Connection, row: Row) -> dict[str, Any]:
         "channels": _channels(tx, row),
         "infos": plain(reads.infos(tx, row["id"])),
         "attempts": row["attempt"],
+        "files": dict(zip(("count", "bytes"), files.count(tx, row["id"], row["attempt"]), strict=True)),
+        "documents": plain(documents.by_kind(tx, row["id"], row["attempt"])),
+        "journal": _journal(tx, row),
         "history": [_attempt(tx, attempt) for attempt in reads.attempts(tx, row["id"])],
     }
+
+
+def _journal(tx: Connection, job: Row) -> dict[str, int]:
+    """Return how many processes reported, and how many lines could not be read or were lost on a full disk."""
+    journals = [row for row in reads.rows_of_attempt(tx, streams, job["id"], job["attempt"]) if row["stream"] != "log"]
+    counted = {name: sum(row[name] for row in journals) for name in ("bad_lines", "lost_lines")}
+    return {"writers": len(journals), **counted}
 
 
 def _channels(tx: Connection, job: Row) -> list[dict[str, Any]]:
@@ -131,7 +143,10 @@ def _channel(row: Row) -> dict[str, Any]:
 def _attempt(tx: Connection, row: Row) -> dict[str, Any]:
     names = _agent_names(tx)
     same = ("attempt", "state", "claimed_at", "started_at", "ended_at", "python", "message", "exit")
-    return {name: row[name] for name in same} | {"agent": names.get(row["agent"])}
+    shown: dict[str, Any] = {name: row[name] for name in same} | {"agent": names.get(row["agent"])}
+    if shown["exit"] is not None:
+        shown["exit"] = {name: value for name, value in shown["exit"].items() if name != "files"}
+    return shown
 
 
 def _agent_names(tx: Connection) -> dict[str, str]:

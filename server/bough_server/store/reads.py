@@ -128,7 +128,7 @@ def points_of(tx: Connection, channel: Row, cut: Mapping[str, int]) -> Points:
 def points_in(chunks: Sequence[tuple[str, bytes]], channel: Row, cut: Mapping[str, int]) -> Points:
     """As `points_of`, of chunks that were read already: (writer, bytes), by writer and first line."""
     decoded = [(writer, codec.decode(data)) for writer, data in chunks]
-    whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] == "text")
+    whole = codec.joined((chunk for _, chunk in decoded), len(channel["traces"]), channel["type"] != "number")
     lengths = [len(chunk.seq) for _, chunk in decoded]
     writers = [name for (writer, _), n in zip(decoded, lengths, strict=True) for name in [writer] * n]
     limits = np.repeat(np.array([_limit(writer, cut) for writer, _ in decoded], np.int64), lengths)

@@ -229,7 +229,7 @@ channels = Table(
     Column("job", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("name", Text, nullable=False),
-    Column("type", Text, nullable=False),  # number or text
+    Column("type", Text, nullable=False),  # number; text; image: y is the name of a file
     Column("traces", Json, nullable=False),
     Column("main", Boolean, nullable=False),
     Column("kpi", Boolean, nullable=False),
@@ -368,4 +368,64 @@ settings = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Json),
+)
+
+job_files = Table(  # what jobs handed in: names, for contents that come on their own
+    "job_files",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("path", Text, primary_key=True),  # `bough._paths`
+    Column("sha256", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("title", Text),
+    Column("at", Float, nullable=False),  # by the script's clock
+    _of_attempt(),
+    Index(None, "sha256"),
+)
+
+contents = Table(  # what is in the content store
+    "contents",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+refused_contents = Table(  # what an agent sent and was not taken
+    "refused_contents",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    _of_attempt(),
+)
+
+documents = Table(  # what a job said of itself beyond points and infos, the newest of a name
+    "documents",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("kind", Text, primary_key=True),  # `service.documents`
+    Column("name", Text, primary_key=True),
+    Column("value", Json),
+    Column("at", Float, nullable=False),  # by the script's clock
+    _of_attempt(),
+)
+
+action_calls = Table(  # calls of actions that a script registered
+    "action_calls",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("args", Json, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("asked_by", Text, nullable=False),  # key id
+    Column("answer", Json),  # {"value": …} or {"error": …}
+    Column("answered_at", Float),
+    _of_attempt(),
+    Index(None, "job", "attempt"),
 )

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bough_agent.shipping import Part, Shipment, collect, read_json
+from bough_agent.parts import Part
+from bough_agent.shipping import Shipment, collect, read_json
 
 KEY = ("k3f9a2bq", 1)
 STREAM = "journal/4711-0a1b2c3d"

@@ -51,6 +51,8 @@ def test_the_job_learns_who_it_is(env: dict[str, str], tmp_path: Path) -> None:
         "BOUGH_TRIAL": "7",
         "BOUGH_COMMIT": "a" * 40,
         "BOUGH_CHECKPOINT_DIR": str(tmp_path / "c"),
+        "BOUGH_PARAMETERS": str(tmp_path / "a" / "parameters.json"),
+        "BOUGH_REPORTS": str(tmp_path / "a" / "reports"),
     }
 
 

@@ -13,6 +13,7 @@ from bough._job import Job
 from bough._values import Values
 
 Lines = Callable[..., list[list[Any]]]
+Said = Callable[[], list[str]]
 
 
 @pytest.fixture
@@ -36,5 +37,20 @@ def lines(attempt_dir: Path) -> Lines:
         (path,) = (attempt_dir / "journal").glob("*.jsonl")
         found = [json.loads(line) for line in path.read_text().splitlines()]
         return [line for line in found if not kinds or line[0] in kinds]
+
+    return read
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Return the lines that bough has said so far; a subject is new to each test."""
+    from bough import _complaint
+
+    monkeypatch.setattr(_complaint, "_counts", {})
+    found: list[str] = []
+
+    def read() -> list[str]:
+        found.extend(capsys.readouterr().err.splitlines())
+        return found
 
     return read

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.unit.sdk.conftest import Lines
+from tests.unit.sdk.conftest import Lines, Said
 
 from bough import Channel, JobChannel, UsageError, start_job
 from bough._job import Job
@@ -128,62 +128,118 @@ def test_a_loss_channel_has_two_traces_and_is_a_column(job: Job, lines: Lines) -
     assert (facts["traces"], facts["main"], facts["loss"]) == (["training", "validation"], True, True)
 
 
-def test_values_and_traces_must_match(job: Job) -> None:
+def test_values_and_traces_must_match(job: Job, lines: Lines, said: Said) -> None:
     both = job.create_channel("both", traces=["a", "b"])
     one = job.create_channel("one")
 
-    with pytest.raises(UsageError, match=r"Channel both has 2 traces \(a, b\), got 3 values\. Send one value per"):
-        both.send(1, [1, 2, 3])
-    with pytest.raises(UsageError, match=r"Channel both has 2 traces \(a, b\), got 1 value\."):
-        both.send(1, 1)
-    with pytest.raises(UsageError, match=r"Channel one has 1 trace \(one\), got 2 values\."):
-        one.send(1, [1, 2])
+    both.send(1, [1, 2, 3])
+    both.send(1, 1)
+    one.send(1, [1, 2])
+    both.send(2, [3, 4])
+
+    first, second, third = said()
+    assert first == (
+        "bough: Channel both has 2 traces (a, b), got 3 values. Send one value per trace, in their order. "
+        "That report is left out."
+    )
+    assert second.startswith("bough: Channel both has 2 traces (a, b), got 1 value.")
+    assert third.startswith("bough: Channel one has 1 trace (one), got 2 values.")
+    assert [line[3:] for line in lines("p")] == [["both", 2, [3, 4]]]
 
 
-def test_text_in_a_number_channel_is_refused(job: Job, lines: Lines) -> None:
-    with pytest.raises(UsageError, match=r"channel accuracy takes numbers, got the text 'abc'\. Create it with type="):
-        job.create_channel("accuracy").send(1, "abc")
-    with pytest.raises(UsageError, match=r"x of channel b takes numbers, got the text 'one'\."):
-        job.create_channel("b").send("one", 1)
-    assert lines("p") == []
-
-
-def test_only_one_channel_is_the_kpi(job: Job) -> None:
-    job.create_channel("accuracy", kpi=True)
-
-    with pytest.raises(UsageError, match=r"Channel f1 cannot be the KPI: channel accuracy is it already\."):
-        job.create_channel("f1", kpi=True)
-
-
-def test_the_same_channel_again_is_the_same_channel(job: Job, lines: Lines) -> None:
-    first = job.create_channel("accuracy", kpi=True, kpi_trace=0)
-
-    assert job.create_channel("accuracy", kpi=True) is first
-    assert len(lines("c")) == 1
-    with pytest.raises(UsageError, match=r"Channel accuracy exists already, with another definition\."):
-        job.create_channel("accuracy", main=True)
+class BrokenTensor:
+    def __float__(self) -> float:
+        raise RuntimeError("a Tensor with 10 elements cannot be converted to Scalar")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("value", "sentence"),
     [
-        ({"name": ""}, r"The name of a channel is a text, got ''\. Give it one\."),
-        ({"name": None}, r"The name of a channel is a text, got None\."),
-        ({"name": "a" * 201}, r"The name of a channel has 201 characters: a{40}…\. Use at most 200\."),
-        ({"name": "a\nb"}, r"The name 'a\\nb' of a channel holds characters that cannot be printed\. Leave them out\."),
-        ({"name": "a", "traces": "loss"}, r"traces of channel a is 'loss'\. Give a list of names"),
-        ({"name": "a", "traces": []}, r"traces of channel a is \[\]\."),
-        ({"name": "a", "traces": [{"color": 1}]}, r"The name of a trace is a text, got None\."),
-        ({"name": "a", "traces": ["b", "b"]}, r"Channel a has two traces called b\. Rename one\."),
-        ({"name": "a", "type": "image"}, r"Channel a has the type 'image'\. Use 'number' or 'text'\."),
-        ({"name": "a", "type": "text", "kpi": True}, r"Channel a is the KPI, and a text\. A KPI channel takes numbers"),
-        ({"name": "a", "kpiTrace": 1}, r"kpiTrace of channel a is 1, it has 1 trace\. Count from 0\."),
-        ({"name": "a", "layout": "x" * 70_000}, r"The definition of channel a has 70\d{3} bytes\. Use fewer traces"),
+        ("abc", "channel accuracy takes numbers, got the text 'abc'. Create it with type='text', or send a number."),
+        (None, "channel accuracy takes numbers, got None (NoneType). Send a number."),
+        (1 + 2j, "channel accuracy takes numbers, got (1+2j) (complex). Send a number."),
+        (BrokenTensor(), "RuntimeError: a Tensor with 10 elements cannot be converted to Scalar"),
     ],
 )
-def test_a_channel_that_makes_no_sense_is_refused(job: Job, arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        job.create_channel(**arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def test_what_is_no_number_is_left_out_and_the_training_goes_on(
+    job: Job, lines: Lines, said: Said, value: object, sentence: str
+) -> None:
+    accuracy = job.create_channel("accuracy")
+
+    accuracy.send(1, value)
+    accuracy.send("one", 1)
+    accuracy.send(2, np.float64(0.5))
+
+    assert said() == [
+        f"bough: {sentence} That report is left out.",
+        "bough: x of channel accuracy takes numbers, got the text 'one'. Send a number. That report is left out.",
+    ]
+    assert [line[3:] for line in lines("p")] == [["accuracy", 2, 0.5]]
+
+
+def test_a_loop_of_wrong_reports_does_not_fill_the_log(job: Job, said: Said) -> None:
+    accuracy = job.create_channel("accuracy")
+
+    for epoch in range(100):
+        accuracy.send(epoch, None)
+
+    assert len(said()) == 6
+    assert said()[-1] == "bough: more of that about channel accuracy is not said again."
+
+
+def test_only_one_channel_is_the_kpi(job: Job, lines: Lines, said: Said) -> None:
+    job.create_channel("accuracy", kpi=True)
+
+    job.create_channel("f1", kpi=True).send(1, 0.5)
+
+    assert said()[0].startswith("bough: Channel f1 cannot be the KPI: channel accuracy is it already.")
+    assert [(line[3], line[4]["kpi"]) for line in lines("c")] == [("accuracy", True), ("f1", False)]
+    assert lines("p")[0][3:] == ["f1", 1, 0.5]
+
+
+def test_the_same_channel_again_is_the_same_channel(job: Job, lines: Lines, said: Said) -> None:
+    first = job.create_channel("accuracy", kpi=True, kpi_trace=0)
+
+    assert job.create_channel("accuracy", kpi=True) is first
+    assert job.create_channel("accuracy", main=True) is first
+    assert len(lines("c")) == 1
+    assert said()[0].startswith("bough: Channel accuracy exists already, with another definition.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "name"),
+    [
+        ({"name": ""}, "The name of a channel is a text, got ''. Give it one.", "unnamed"),
+        ({"name": None}, "The name of a channel is a text, got None.", "unnamed"),
+        ({"name": "a" * 10_000}, "The name of a channel has 10000 characters: " + "a" * 40 + "….", "a" * 200),
+        ({"name": "a\nb\0"}, "The name 'a\\nb\\x00' of a channel holds characters that cannot be printed.", "a_b_"),
+        ({"name": "a", "traces": "loss"}, "traces of channel a is 'loss'. Give a list of names", "a"),
+        ({"name": "a", "traces": []}, "traces of channel a is [].", "a"),
+        ({"name": "a", "traces": [{"color": 1}]}, "The name of a trace is a text, got None.", "a"),
+        ({"name": "a", "traces": ["b", "b"]}, "Channel a has two traces called b. Rename one.", "a"),
+        ({"name": "a", "type": "video"}, "Channel a has the type 'video'. Use 'number', 'text' or 'image'.", "a"),
+        ({"name": "a", "type": "text", "kpi": True}, "Channel a is the KPI, and no number but text.", "a"),
+        ({"name": "a", "kpiTrace": 1}, "kpiTrace of channel a is 1, it has 1 trace. Count from 0.", "a"),
+        ({"name": "a", "layout": "x" * 70_000}, "The definition of channel a has 70", "a"),
+    ],
+)
+def test_a_channel_that_makes_no_sense_becomes_the_nearest_that_does(
+    job: Job, lines: Lines, said: Said, arguments: dict[str, object], sentence: str, name: str
+) -> None:
+    channel = job.create_channel(**arguments)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    channel.send(1, "0.5" if channel.type == Channel.TEXT else 0.5)
+
+    assert said()[0].startswith("bough: " + sentence)
+    assert said()[0].endswith("The channel is made as near to that as can be.")
+    assert [line[3] for line in lines("c", "p")] == [name, name]
+    assert lines("c")[0][4]["kpi"] is False
+
+
+def test_a_name_with_slashes_is_a_name(job: Job, lines: Lines, said: Said) -> None:
+    job.create_channel("../loss/training").send(1, 0.5)
+
+    assert said() == []
+    assert lines("p")[0][3] == "../loss/training"
 
 
 def test_progress_keeps_what_is_left_out(job: Job, lines: Lines) -> None:
@@ -196,14 +252,14 @@ def test_progress_keeps_what_is_left_out(job: Job, lines: Lines) -> None:
     assert [line[3:] for line in lines("g")] == [[0, 30], [1, 30], [2, 30], [3, 40], [4.5, 40]]
 
 
-def test_progress_takes_numbers_and_a_refused_one_leaves_no_trace(job: Job, lines: Lines) -> None:
-    with pytest.raises(UsageError, match=r"progress takes numbers, got the text 'one'\."):
-        job.progress("one")
-    with pytest.raises(UsageError, match=r"total of progress takes numbers, got the text 'many'\."):
-        job.progress(1, "many")
+def test_progress_takes_numbers_and_a_wrong_one_leaves_no_trace(job: Job, lines: Lines, said: Said) -> None:
+    job.progress("one")
+    job.progress(1, "many")
     job.progress(total=5)
     job.progress(float("nan"))
 
+    assert said()[0].startswith("bough: progress takes numbers, got the text 'one'.")
+    assert said()[1].startswith("bough: total of progress takes numbers, got the text 'many'.")
     assert [line[3:] for line in lines("g")] == [[0, 5], ["nan", 5]]
 
 
