@@ -50,6 +50,7 @@ from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.service.clock import SystemClock
 from bough_server.service.keys import Keys, write_secret
+from bough_server.store.contents import ContentStore
 
 ADDRESS_FILE = "coordinator.json"
 SHUTDOWN_S = 5  # how long open requests may take to end
@@ -118,7 +119,8 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         await keys.ensure_admin(config.home)
         sessions = Sessions(session_secret(config.home), clock.now)
         repositories = coordinator.ground.repositories
-        archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic))
+        contents = ContentStore(config.contents)
+        archivist = Archivist(coordinator.store, repositories, upkeep=Upkeep(clock.monotonic), contents=contents)
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:

@@ -18,13 +18,14 @@ import msgspec
 import numpy as np
 from sqlalchemy import BigInteger, Boolean, Float, Integer, Table, Text
 
-from bough import _layout
+from bough import _layout, _paths
 from bough_server.archive import records
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
+from bough_server.store.contents import read_name
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
@@ -64,6 +65,7 @@ class JobRows:
     streams: list[dict[str, Any]] = field(default_factory=list)
     infos: list[dict[str, Any]] = field(default_factory=list)
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    contents: list[dict[str, Any]] = field(default_factory=list)
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -239,6 +241,9 @@ def _add_others(found: JobRows, record: Record, folder: str, attempt: int) -> No
         rows = lines_of(record, f"{folder}tables/{table.name}.jsonl")
         given = ({**one, "job": found.job["id"], "attempt": attempt} for one in rows)
         found.others.setdefault(table, []).extend(row(table, one, table.name) for one in given)
+    for file in found.others[schema.job_files]:
+        if _paths.fault_of(file["path"]) is not None or read_name(f"{file['sha256']}-{file['bytes']}") is None:
+            raise BadRecord(f"names a file {file['path'][:60]!r} that cannot be.")
 
 
 def lines_of(record: Record, path: str) -> list[dict[str, Any]]:
