@@ -10,13 +10,14 @@ import csv
 import io
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import BigInteger, Boolean, Float, Integer, Table, Text
+from sqlalchemy import Boolean, Float, Integer, Table, Text
 
 from bough import _layout, _paths
 from bough_server.archive import records
@@ -126,28 +127,41 @@ def row(table: Table, told: Json, what: str) -> dict[str, Any]:
         BadRecord: Something is of another type.
     """
     found = {}
-    for column in table.columns:
-        if column.autoincrement is True or (table is schema.channels and column.name == "id"):
-            continue
-        value = told.get(column.name)
+    for name, nothing, fits, is_float in _columns(table):
+        value = told.get(name)
+        if is_float and type(value) is str:
+            value = _NOT_FINITE.get(value, value)
         if value is None:
-            found[column.name] = None if column.nullable else _nothing(column.type)
-            continue
-        value = _NOT_FINITE.get(value, value) if isinstance(column.type, Float) and isinstance(value, str) else value
-        if not _fits(column.type, value):
-            raise BadRecord(f"says {column.name} {str(value)[:60]!r} in {what}, which is of another type.")
-        found[column.name] = value
+            found[name] = nothing
+        elif fits(value):
+            found[name] = value
+        else:
+            raise BadRecord(f"says {name} {str(value)[:60]!r} in {what}, which is of another type.")
     return found
 
 
-def _fits(kind: Any, value: Any) -> bool:
+@cache
+def _columns(table: Table) -> list[tuple[str, Any, Callable[[Any], bool], bool]]:
+    """Return name, value where nothing is told, check and whether it is a float, of all columns that are read."""
+    return [
+        (column.name, None if column.nullable else _nothing(column.type), _check(column.type), _is_float(column.type))
+        for column in table.columns
+        if not (table is schema.channels and column.name == "id")
+    ]
+
+
+def _check(kind: Any) -> Callable[[Any], bool]:
     if isinstance(kind, Boolean):
-        return isinstance(value, bool)
-    if isinstance(kind, Integer | BigInteger):
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        return lambda value: type(value) is bool
     if isinstance(kind, Float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, str) if isinstance(kind, Text) else True
+        return lambda value: type(value) in (int, float)
+    if isinstance(kind, Integer):
+        return lambda value: type(value) is int and -(2**63) <= value < 2**63
+    return (lambda value: type(value) is str) if isinstance(kind, Text) else (lambda value: True)
+
+
+def _is_float(kind: Any) -> bool:
+    return isinstance(kind, Float)
 
 
 def _nothing(kind: Any) -> Any:
