@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Boolean, Float, Integer, Table, Text
 
-from bough import _layout
+from bough import _layout, _paths
 from bough_server.archive import records
 from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT
 from bough_server.archive.gathering import OTHERS
@@ -27,6 +27,7 @@ from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
+from bough_server.store.contents import read_name
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
@@ -67,6 +68,7 @@ class JobRows:
     infos: list[dict[str, Any]] = field(default_factory=list)
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
     environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
+    contents: list[dict[str, Any]] = field(default_factory=list)
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -259,6 +261,9 @@ def _add_others(found: JobRows, record: Record, folder: str, attempt: int) -> No
         rows = lines_of(record, f"{folder}tables/{table.name}.jsonl")
         given = ({**one, "job": found.job["id"], "attempt": attempt} for one in rows)
         found.others.setdefault(table, []).extend(row(table, one, table.name) for one in given)
+    for file in found.others[schema.job_files]:
+        if _paths.fault_of(file["path"]) is not None or read_name(f"{file['sha256']}-{file['bytes']}") is None:
+            raise BadRecord(f"names a file {file['path'][:60]!r} that cannot be.")
 
 
 def lines_of(record: Record, path: str) -> list[dict[str, Any]]:
@@ -278,13 +283,13 @@ def _channel(told: Json, last: Json, record: Record, folder: str) -> Channel:
     name, traces = given["name"], given["traces"]
     if not isinstance(traces, list) or not all(isinstance(trace, str) for trace in traces):
         raise BadRecord(f"has no list of traces for channel {name[:60]!r}.")
-    if given["type"] not in ("number", "text") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
+    if given["type"] not in ("number", "text", "image") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
         raise BadRecord(f"has a channel {name[:60]!r} that cannot be: {given['type']!r}, trace {given['kpi_trace']}.")
     file = f"{folder}channels/{records.channel_file_name(name)}"
     content = record.files.get(file)
     if content is None:
         raise BadRecord(f"lacks {file}, or it is too large.")
-    is_text = given["type"] == "text"
+    is_text = given["type"] != "number"
     points = curve(content, len(traces), is_text, file)
     if (0 if points is None else len(points.seq)) != given["points"]:
         raise BadRecord(f"has another number of points in {file} than it says.")

@@ -25,6 +25,7 @@ from bough_server.archive.records import INCOMING_REFS
 from bough_server.archive.repositories import CODE_REFS
 from bough_server.service import intake, states
 from bough_server.store import schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 _LIVE = (states.RUNNING, states.STOPPING)
@@ -62,8 +63,8 @@ class Taken:
         return {"accepted": self.accepted, "known": self.known, "refused": refused}
 
 
-def take(store: Database, repository: Path, model: str) -> Taken:
-    """Check and take in everything that was pushed for a model.
+def take(store: Database, repository: Path, model: str, contents: ContentStore) -> Taken:
+    """Check and take in everything that was pushed for a model; contents of files that are in git come with it.
 
     Raises:
         BoughError: git or the store cannot be read or written; what was pushed waits.
@@ -74,7 +75,7 @@ def take(store: Database, repository: Path, model: str) -> Taken:
         return taken
     own = objects.refs(repository, "refs/bough/")
     with Objects(repository) as source:
-        batch = _Batch(store, repository, model, own, Reader(source), taken)
+        batch = _Batch(store, repository, model, own, Reader(source), taken, contents)
         batch.check(refs)
     # Ended in between by a crash, the next look finds the incoming refs again, and the same verdicts.
     _name(repository, batch.good)
@@ -87,7 +88,14 @@ class _Batch:
     """What is taken in together: an optimization and its trials most of all."""
 
     def __init__(
-        self, store: Database, repository: Path, model: str, own: Mapping[str, str], reader: Reader, taken: Taken
+        self,
+        store: Database,
+        repository: Path,
+        model: str,
+        own: Mapping[str, str],
+        reader: Reader,
+        taken: Taken,
+        contents: ContentStore,
     ) -> None:
         self._store = store
         self._repository = repository
@@ -95,6 +103,7 @@ class _Batch:
         self._own = own
         self._reader = reader
         self._taken = taken
+        self._contents = contents
         self.good: dict[str, tuple[str, str | None]] = {}  # ref as it will be → its commit, and that of its code
         self._refused: dict[str, str] = {}  # ids of jobs → why
         self._models: list[ModelRows] = []
@@ -164,6 +173,7 @@ class _Batch:
         intake.check_kpi(found)
         if job["optimization"] is not None:
             self._check_trial(job)
+        intake.keep_contents(self._contents, found, record, self._reader)
         found.job["record"] = name
         self._jobs.append(found)
         self._accept(record, name)

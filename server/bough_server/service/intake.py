@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Table, func, insert, select
 
+from bough_server.archive import files
 from bough_server.archive.chains import ModelRows, OptimizationRows
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.parsing import BadRecord, JobRows
@@ -22,6 +23,7 @@ from bough_server.service import kpi as kpis
 from bough_server.service.states import DONE, FAILED
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.dialects import upsert
 
 Row = Mapping[str, Any]
@@ -59,6 +61,24 @@ def _points(channel: Row, chunk: codec.Chunk | None) -> reads.Points:
     whole = codec.joined([] if chunk is None else [chunk], len(channel["traces"]))
     overrun = whole.seq >= np.int64(reads.OVERRUN_FROM)
     return reads.Points(whole.seq, whole.x, whole.t, list(whole.y), [reads.RECORDED] * len(whole.seq), overrun)
+
+
+def keep_contents(contents: ContentStore, found: JobRows, record: Record, reader: Reader) -> int:
+    """Put the contents of a job's files into the content store, those that the record holds; return how many lack.
+
+    ``found.contents`` are then the rows of those that are there.
+    """
+    absent = 0
+    for row in found.others.get(schema.job_files, []):
+        folder = "" if row["attempt"] == found.job["attempt"] else f"attempts/{row['attempt']}/"
+        oid = record.ids.get(f"{folder}{files.FOLDER}{row['path']}")
+        is_here = files.is_here(contents, row)
+        if not is_here and oid is not None:
+            is_here = files.keep(contents, row, reader.content(oid))
+        if is_here:
+            found.contents.append({"sha256": row["sha256"], "bytes": row["bytes"], "at": row["at"]})
+        absent += not is_here
+    return absent
 
 
 def add_model(tx: Connection, found: ModelRows) -> None:
@@ -129,6 +149,7 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
     _insert(tx, schema.log_chunks, (row for found in some for row in found.logs))
     _insert(tx, schema.streams, (row for found in some for row in found.streams))
     _insert(tx, schema.infos, (row for found in some for row in found.infos))
+    upsert(tx, schema.contents, [row for found in some for row in found.contents])
     for table in OTHERS:
         _insert(tx, table, (row for found in some for row in found.others.get(table, [])))
 

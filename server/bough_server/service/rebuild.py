@@ -26,6 +26,7 @@ from bough_server.config import Config
 from bough_server.service import intake
 from bough_server.service.again import ONCE_MORE, what_was_said
 from bough_server.service.states import QUEUED
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 BATCH = 500
@@ -48,12 +49,14 @@ class Rebuilt:
         optimizations: How many.
         jobs: How many were read from records.
         problems: A sentence for everything that could not be used.
+        absent: How many contents of files are neither in git nor in the home.
     """
 
     models: list[str] = field(default_factory=list)
     optimizations: int = 0
     jobs: int = 0
     problems: list[str] = field(default_factory=list)
+    absent: int = 0
 
 
 def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebuilt:
@@ -79,7 +82,8 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
     store = Database.open(config.database)
     try:
         for model in found.models:
-            _Rebuild(store, repositories.path(model), model, found, progress).run()
+            contents = ContentStore(config.contents)
+            _Rebuild(store, repositories.path(model), model, found, progress, contents).run()
     except BaseException:
         store.close()
         for left in config.home.glob(f"{config.database.name}*"):  # half a store must not be taken for a whole one
@@ -124,12 +128,21 @@ _ALL = "or fetch refs/bough/*"
 class _Rebuild:
     """Of one model: its revisions, optimizations, jobs, and histories, in this order."""
 
-    def __init__(self, store: Database, repository: Path, model: str, found: Rebuilt, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Database,
+        repository: Path,
+        model: str,
+        found: Rebuilt,
+        progress: Progress,
+        contents: ContentStore,
+    ) -> None:
         self._store = store
         self._repository = repository
         self._model = model
         self._found = found
         self._progress = progress
+        self._contents = contents
         self._refused: dict[str, str] = {}  # ids of jobs whose records are not used → why
 
     def run(self) -> None:
@@ -176,6 +189,9 @@ class _Rebuild:
         records, done = reader.read(refs), 0
         while some := list(islice(records, BATCH)):
             good = list(self._checked(some, reader, chains))
+            by_ref = {record.ref: record for record in some}
+            for one in good:
+                self._found.absent += intake.keep_contents(self._contents, one, by_ref[one.ref], reader)
             self._store.write_sync(partial(intake.add_jobs, some=good))
             self._found.jobs += len(good)
             done += len(some)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,14 @@ from tests.integration.server.driver import ADMIN, Agent, MovedClock, happened, 
 from bough import _git
 from bough_server.api.export import csv_lines, jsonl_lines
 from bough_server.archive.archivist import Archivist
+from bough_server.archive.files import INLINE_BYTES
 from bough_server.archive.repositories import Repositories
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.optimizers.client import OptimizerProcess
 from bough_server.service import check
 from bough_server.service.rebuild import Rebuilt, rebuild
+from bough_server.store.contents import ContentStore
 
 DEFINITION: dict[str, Any] = {
     "model": "me/digits",
@@ -54,7 +57,17 @@ def told(values: Mapping[str, Any]) -> bytes:
             ["p", "undeclared", epoch / 7, 1e-300],
             ["g", epoch, 5],
         ]
+    lines += [["d", "section", "about", {"text": "é"}], ["f", "out/modèl.bin", {**WEIGHTS, "title": "Weights"}]]
     return journal(*lines, ["s", "=done"])
+
+
+DATA = b"\0weights\r\n" * 100
+WEIGHTS = {"sha256": hashlib.sha256(DATA).hexdigest(), "bytes": len(DATA)}
+
+
+async def hand_in(agent: Agent, claim: dict[str, Any], data: bytes = DATA) -> None:
+    """Send a content that a journal names; one that the coordinator has already is known by its name."""
+    await agent.sync([(claim, f"files/{hashlib.sha256(data).hexdigest()}-{len(data)}", 0, data)])
 
 
 async def one(agent: Agent) -> dict[str, Any]:
@@ -96,6 +109,7 @@ async def a_rich_life(stage: Stage) -> str:
     agent = await stage.agent("anna", slots=3)
     for _ in range(3):
         claim = await one(agent)
+        await hand_in(agent, claim)
         await agent.deliver(claim, told(claim["values"]), b"hello\nlog\n")
     made = await optimize(stage, commit, warm_start=first, max_parallel=1, on_failure={"retry": 1})
     await stage.coordinator.optimizations.enqueue(ADMIN, made, {"values": {"x": 0.25, "n": 2, "kind": "b"}})
@@ -154,6 +168,8 @@ async def shown(coordinator: Coordinator, optimization: str) -> dict[str, Any]:
         "jobs": whole,
         "points": {job_id: await jobs.points(job_id) for job_id in whole},
         "logs": {job_id: await jobs.log(job_id) for job_id in whole},
+        "files": {job_id: await jobs.files(job_id) for job_id in whole},
+        "documents": {job_id: await jobs.documents(job_id) for job_id in whole},
         "optimization": await coordinator.optimizations.one(optimization),
         "asks": await searches.stored(optimization),
         "model": await coordinator.models.one("me/digits"),
@@ -163,7 +179,8 @@ async def shown(coordinator: Coordinator, optimization: str) -> dict[str, Any]:
 async def archived(coordinator: Coordinator, mirror: Path) -> None:
     """Write all records, then clone what the coordinator hosts, as anybody could."""
     repositories = Repositories(coordinator.ground.config.repositories)
-    await Archivist(coordinator.store, repositories).flush()
+    contents = ContentStore(coordinator.ground.config.contents)
+    await Archivist(coordinator.store, repositories, contents=contents).flush()
     place = str(repositories.path("me/digits"))
     await asyncio.to_thread(_git.run, ["clone", "--quiet", "--mirror", place, str(mirror)], allow_file=True)
 
@@ -294,6 +311,47 @@ def test_a_trial_that_was_to_run_once_more_when_the_store_was_lost_does_so(stage
             parents = _git.run(["log", "-1", "--format=%P", ref], git_dir=place).decode().split()
             assert parents[0] == claim["commit"]
             assert len(parents) == 2
+        finally:
+            await second.stop()
+
+    asyncio.run(story())
+
+
+def test_a_large_file_is_a_pointer_in_git_and_its_content_is_kept_where_it_is(stage: Stage, tmp_path: Path) -> None:
+    """The larger one of two files; and one whose name is a folder of another."""
+    large, small = b"x" * (INLINE_BYTES + 1), b"small"
+
+    async def story() -> None:
+        stage.coordinator = first = await started(stage.home, stage.clock, stage.optimizer)
+        await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent()
+        claim = await one(agent)
+        names = [("a", large), ("b", small), ("c/d", small), ("c", small)]
+        files = [["f", name, {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}] for name, data in names]
+        for data in (large, small):
+            await hand_in(agent, claim, data)
+        await agent.deliver(claim, journal(["c", "acc", KPI], ["p", "acc", 1, 0.5], *files))
+        await archived(first, tmp_path / "mirror.git")
+        before = await first.jobs.files(claim["job_id"])
+        await first.stop()
+
+        mirror = str(tmp_path / "mirror.git")
+        ref = _git.run(["for-each-ref", "--format=%(refname)", "refs/bough/jobs"], git_dir=mirror).decode().strip()
+
+        def blob(path: str) -> str:
+            return _git.run(["cat-file", "blob", f"{ref}:.bough/files/{path}"], git_dir=mirror).decode()
+
+        assert blob("a") == f"bough content\nsha256 {hashlib.sha256(large).hexdigest()}\nbytes {len(large)}\n"
+        assert (blob("b"), blob("c/d")) == ("small", "small")
+        found = await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "without")
+        assert (found.absent, found.problems) == (1, [])
+        shutil.copytree(stage.home / "contents", tmp_path / "with" / "contents")
+        found = await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "with")
+        assert found.absent == 0
+        second = await started(tmp_path / "with", stage.clock, OptimizerProcess())
+        try:
+            assert await second.jobs.files(claim["job_id"]) == before
+            assert (await second.jobs.file(claim["job_id"], "a")).read_bytes() == large
         finally:
             await second.stop()
 
