@@ -41,6 +41,7 @@ NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desir
 NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
 _OF_WHICH = frozenset({"job", "attempt"})
 ENVIRONMENT = "environment"  # in an exit: the digest of what the attempt ran in
+RECORDED = "recorded"  # in job.json: by what a script that recorded itself without an agent is known
 OF_ENVIRONMENT = frozenset({"interpreter", "agent", "agents", "processes", "reported"})  # what is not told by the agent
 NOT_OF_CHANNEL = frozenset({"id", "job", "attempt", "spec"})
 _OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
@@ -90,9 +91,11 @@ def _but(row: Row, without: frozenset[str]) -> dict[str, Any]:
 
 def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     job = ended.job
+    by_hand = {} if ended.recorded is None else {RECORDED: _pick(ended.recorded, ("nonce", "created_at"))}
     return {
         "format": FORMAT,
         **_but(job, NOT_OF_JOB),
+        **by_hand,
         "agent": ended.agents.get(job["agent"], {}).get("name"),
         "source": public(job["source"]),
         "run": _run(ended),

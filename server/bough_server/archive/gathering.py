@@ -71,6 +71,7 @@ class Ended:
         definition: The bough.yml as JSON, None if it is not known.
         log: Reads (attempt, start, limit) of a log.
         environments: What attempts ran in, by digest.
+        recorded: The row that says which script recorded it without an agent; None for other jobs.
     """
 
     job: Row
@@ -81,6 +82,7 @@ class Ended:
     definition: Row | None
     log: Callable[[int, int, int], bytes]
     environments: Mapping[str, Row] = field(default_factory=dict)
+    recorded: Row | None = None
 
 
 def fitting(tx: Connection, jobs: Sequence[Row]) -> int:
@@ -114,6 +116,7 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
     spaces = _spaces(tx, list(optimizations))
     definitions = _definitions(tx, {(job["model"], job["revision"]) for job in jobs})
     environments = _environments(tx, attempts.values())
+    recorded = _by(tx, schema.recorded, "job", set(ids))
     found = []
     for job in jobs:
         optimization = optimizations.get(job["optimization"] or "")
@@ -121,7 +124,8 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
         definition = definitions.get((job["model"], job["revision"]))
         mine = attempts.get(job["id"], [])
         log = _log_reader(tx, job["id"])
-        found.append(Ended(job, mine, agents, optimization, space, definition, log, environments))
+        by_hand = recorded.get(job["id"])
+        found.append(Ended(job, mine, agents, optimization, space, definition, log, environments, by_hand))
     return found
 
 

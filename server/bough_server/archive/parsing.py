@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from sqlalchemy import Boolean, Float, Integer, Table, Text
 
 from bough import _layout, _paths
 from bough_server.archive import records
-from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT
+from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT, RECORDED
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
@@ -31,6 +32,7 @@ from bough_server.store.contents import read_name
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
+_NONCE = re.compile("[0-9a-f]{32}")
 _LINES = msgspec.json.Decoder()
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -69,6 +71,7 @@ class JobRows:
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
     environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
     contents: list[dict[str, Any]] = field(default_factory=list)
+    recorded: list[dict[str, Any]] = field(default_factory=list)
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -94,6 +97,10 @@ def job_rows(record: Record) -> JobRows:
     found.agents = _agents(environment)
     found.environments[found.job["attempt"]] = {k: v for k, v in environment.items() if k not in OF_ENVIRONMENT}
     _add_attempts(found, told, record)
+    _add_recorded(found, _dict(told, RECORDED))
+    _check_unique(schema.streams, found.streams)
+    for table, rows in found.others.items():
+        _check_unique(table, rows)
     return found
 
 
@@ -195,6 +202,22 @@ def _newest_agent(told: Json) -> str | None:
     attempts = _list(told, "attempts")
     found = [one.get("agent_id") for one in attempts if one.get("attempt") == told.get("attempt")]
     return found[0] if found else None
+
+
+def _add_recorded(found: JobRows, told: Json) -> None:
+    """Read by what the script is known: pushed again, it is this job."""
+    if not told:
+        return
+    given = row(schema.recorded, {**told, "job": found.job["id"]}, "job.json")
+    if not _NONCE.fullmatch(given["nonce"]):
+        raise BadRecord(f"says nonce {given['nonce'][:60]!r}, which is none.")
+    found.recorded.append(given)
+
+
+def _check_unique(table: Table, rows: Sequence[Json]) -> None:
+    names = [column.name for column in table.primary_key]
+    if len({tuple(one[name] for name in names) for one in rows}) < len(rows):
+        raise BadRecord(f"has the same row of {table.name} twice.")
 
 
 def _agents(environment: Json) -> list[dict[str, Any]]:

@@ -24,8 +24,6 @@ from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
 from bough_server.archive.repositories import Repositories, split_model
 from bough_server.config import Config
 from bough_server.service import intake
-from bough_server.service.again import ONCE_MORE, what_was_said
-from bough_server.service.states import QUEUED
 from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
@@ -215,16 +213,8 @@ class _Rebuild:
                 self._complain(record, error)
                 continue
             if chain is not None and found.job["id"] in chain.again:
-                _let_run_again(found)
+                intake.let_run_again(found)
             yield found
 
     def _complain(self, record: Record, error: BadRecord) -> None:
         self._found.problems.append(f"{record.ref} {error} It is left out.")
-
-
-def _let_run_again(found: JobRows) -> None:
-    """Its record is of an end that its user did not leave it at."""
-    job = found.job
-    if found.attempts and (said := what_was_said(job)) is not None:
-        found.attempts[-1]["message"] = said
-    job |= {**ONCE_MORE, "state": QUEUED, "queued_at": job["ended_at"], "retries": job["retries"] + 1}

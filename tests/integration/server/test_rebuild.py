@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, insert, select
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, Agent, MovedClock, happened, journal, started
 
@@ -17,12 +19,14 @@ from bough import _git
 from bough_server.api.export import csv_lines, jsonl_lines
 from bough_server.archive.archivist import Archivist
 from bough_server.archive.files import INLINE_BYTES
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.repositories import Repositories
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.optimizers.client import OptimizerProcess
 from bough_server.service import check
 from bough_server.service.rebuild import Rebuilt, rebuild
+from bough_server.store import schema
 from bough_server.store.contents import ContentStore
 
 DEFINITION: dict[str, Any] = {
@@ -352,6 +356,52 @@ def test_a_large_file_is_a_pointer_in_git_and_its_content_is_kept_where_it_is(st
         try:
             assert await second.jobs.files(claim["job_id"]) == before
             assert (await second.jobs.file(claim["job_id"], "a")).read_bytes() == large
+        finally:
+            await second.stop()
+
+    asyncio.run(story())
+
+
+def test_every_table_of_a_job_comes_back(stage: Stage, tmp_path: Path) -> None:
+    """Also by what a script that recorded itself is known: pushed again it is the same job."""
+    tables = (*OTHERS, schema.contents, schema.recorded)
+
+    def rows(tx: Connection) -> dict[str, list[Any]]:
+        return {table.name: sorted(map(repr, tx.execute(select(table)).all())) for table in tables}
+
+    async def story() -> None:
+        stage.coordinator = first = await started(stage.home, stage.clock, stage.optimizer)
+        await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent()
+        claim = await one(agent)
+        key = {"job": claim["job_id"], "attempt": 1}
+        await hand_in(agent, claim)
+        registered = told(claim["values"]) + journal(["d", "action", "rate", {"title": "Rate"}])
+        call = {**key, "name": "rate", "args": {"n": 1}, "asked_at": 5.0, "asked_by": "k", "answered_at": 6.0}
+        refused = {**key, "sha256": "0" * 64, "reason": "is too large"}
+        by_hand = {"nonce": "0123456789abcdef" * 2, "job": claim["job_id"], "created_at": 7.0}
+
+        def add(tx: Connection) -> None:
+            tx.execute(insert(schema.action_calls), {**call, "id": "call0001", "answer": {"value": [1, None]}})
+            tx.execute(insert(schema.refused_contents), refused)
+            tx.execute(insert(schema.recorded), by_hand)
+
+        await first.store.write(add)
+        await agent.deliver(claim, registered)
+        before = await first.store.read(rows)
+        assert all(before.values()), before
+        await archived(first, tmp_path / "mirror.git")
+        await first.stop()
+
+        assert (await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "anew")).problems == []
+
+        second = await started(tmp_path / "anew", stage.clock, OptimizerProcess())
+        try:
+            after = await second.store.read(rows)
+            when = re.compile(r"[0-9.]+\)$")  # a content is younger here
+            for found in (before, after):
+                found["contents"] = [when.sub("", row) for row in found["contents"]]
+            assert after == before
         finally:
             await second.stop()
 
