@@ -26,6 +26,7 @@ from bough_server.archive.records import RecordData
 from bough_server.archive.repositories import Repositories
 from bough_server.archive.upkeep import Upkeep
 from bough_server.store import reads, schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 BATCH = 100
@@ -76,6 +77,7 @@ class Archivist:
         clock: How it waits.
         upkeep: Packs what was written; None never packs.
         is_mine: Whether writing is this coordinator's task; another one does it otherwise.
+        contents: Where the contents of files are; None leaves them out of the records.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Archivist:
         clock: Clock | None = None,
         upkeep: Upkeep | None = None,
         is_mine: Callable[[], bool] = lambda: True,
+        contents: ContentStore | None = None,
     ) -> None:
         self._store = store
         self._repositories = repositories
         self._clock = clock or AsyncioClock()
         self._is_mine = is_mine
         self._upkeep = upkeep
+        self._contents = contents
         self._rung = asyncio.Event()
         self._rung.set()  # what an earlier run left undone comes first
         self._writing = asyncio.Lock()
@@ -221,7 +225,7 @@ class Archivist:
         for ended in gathering.gather(tx, jobs[:n]) if n else []:
             job_id = ended.job["id"]
             try:
-                batch.records[job_id] = assembly.job_record(ended)
+                batch.records[job_id] = assembly.job_record(ended, self._contents)
                 batch.jobs.add(job_id)
             except BoughError:
                 raise
