@@ -185,7 +185,10 @@ class World:
         if path == "/optimizations/p7tq2m4x/curves":
             return self._curves(fields)
         if path == "/optimizations/p7tq2m4x/importance":
-            return {"parts": [{"name": "optimizer.sgd.lr", "share": 0.7}, {"name": "batch_size", "share": 0.2}]}
+            shares = {"optimizer.sgd.lr": 0.7, "batch_size": 0.2}
+            parameters = [{"path": path, "importance": one, "spread": 0.05, "given": None} for path, one in shares.items()]
+            pairs = [{"paths": ["batch_size", "optimizer.sgd.lr"], "importance": 0.08, "spread": 0.02}]
+            return {"trials": 22, "parameters": parameters, "interactions": pairs, "warnings": [], "reason": None}
         if path.startswith("/jobs/"):
             job_id, _, what = path[6:].partition("/")
             if what == "points" and job_id in self.points:

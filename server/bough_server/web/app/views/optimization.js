@@ -13,6 +13,7 @@ import { Curves } from "./curves.js";
 import { Hovered } from "./hovered.js";
 import { Insight } from "./insight.js";
 import { Life } from "./life.js";
+import { Missing } from "./missing.js";
 import { Trials } from "./trials.js";
 
 export function Optimization({ id, fields, tell }) {
@@ -56,7 +57,7 @@ export function Optimization({ id, fields, tell }) {
   }
 
   document.title = optimization ? `${optimization.model} ${optimization.id} · bough` : "bough";
-  if (!optimization) return html`<${Trouble} failure=${failure} />`;
+  if (!optimization) return html`<${Missing} failure=${failure} what="optimization" />`;
   const running = Object.entries(optimization.counts || {}).some(([name, count]) => count > 0 && !isEnded(name) && name !== "CREATED" && name !== "QUEUED");
   return html`<${Heading} optimization=${optimization} changed=${setOptimization} reload=${load} />
     <${Trouble} failure=${failure} />
