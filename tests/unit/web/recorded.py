@@ -149,6 +149,8 @@ class World:
             "y": [ys],
             "t": ts,
             "overrun": None,
+            "cut": None,
+            "system": False,
         }
         loss = [1 - y for y in ys]
         both = {
@@ -170,7 +172,11 @@ class World:
             "y": [["warm <i>start</i>"]],
             "t": ts[:1],
         }
-        return [accuracy, {**both, "y": [loss, ["nan", *loss[1:]]], "overrun": 10}, {**note, "overrun": None}]
+        return [
+            accuracy,
+            {**both, "y": [loss, ["nan", *loss[1:]]], "overrun": 10, "cut": 10},
+            {**note, "overrun": None, "cut": None},
+        ]
 
     def answer(self, path: str, fields: dict[str, list[str]]) -> Any:
         """The reply to one GET below /api/v1, or None."""
@@ -186,11 +192,28 @@ class World:
             return self._curves(fields)
         if path == "/optimizations/p7tq2m4x/importance":
             shares = {"optimizer.sgd.lr": 0.7, "batch_size": 0.2}
-            parameters = [{"path": path, "importance": one, "spread": 0.05, "given": None} for path, one in shares.items()]
+            parameters = [
+                {"path": path, "importance": one, "spread": 0.05, "given": None} for path, one in shares.items()
+            ]
             pairs = [{"paths": ["batch_size", "optimizer.sgd.lr"], "importance": 0.08, "spread": 0.02}]
             return {"trials": 22, "parameters": parameters, "interactions": pairs, "warnings": [], "reason": None}
+        if path == "/optimizations/p7tq2m4x/edits":
+            return {"rows": [], "total": 0}
+        if path == "/jobs":
+            held = [job for job in self.jobs if job["state"] == "RUNNING"]
+            return {"rows": held, "total": len(held)}
+        if path == "/agents/a1/usage":
+            busy = {"name": "cpu", "unit": "%", "x": [STARTED, STARTED + 10], "y": [12.5, 80]}
+            return {"agent": "a1", "name": "gpu1", "channels": [busy]}
         if path.startswith("/jobs/"):
             job_id, _, what = path[6:].partition("/")
+            if what and job_id in self.points and what != "points":
+                return {
+                    "files": {"rows": [], "total": 0},
+                    "documents": {"rows": [], "total": 0},
+                    "actions": {"actions": [], "calls": []},
+                    "marks": {"star": False, "tags": [], "note": ""},
+                }.get(what)
             if what == "points" and job_id in self.points:
                 return {"channels": self.channels(job_id)}
             return next((job for job in self.jobs if job["id"] == job_id), None)

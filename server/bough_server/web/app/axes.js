@@ -1,7 +1,7 @@
 /**
  * The axis options that a script gave to `create_channel`, as plotly means them, in the words of ECharts.
  *
- * https://plotly.com/javascript/reference/layout/xaxis/ says what title, type, range, autorange, dtick, tick0 and
+ * plotly.com/javascript/reference/layout/xaxis/ says what title, type, range, autorange, dtick, tick0 and
  * tickformat mean. Whatever else is given, or makes no sense, is left out: a chart is drawn in any case.
  */
 import { dateFormat, numberFormat } from "./d3format.js";

@@ -1,7 +1,7 @@
 /**
  * Numbers and dates by the format texts that plotly takes: those of d3-format and d3-time-format. Pure functions.
  *
- * https://d3js.org/d3-format#locale_format and https://d3js.org/d3-time-format#locale_format say what they mean; what
+ * d3js.org/d3-format#locale_format and d3js.org/d3-time-format#locale_format say what they mean; what
  * is no such text is null, and the caller shows the number as usual.
  */
 const NUMBER = /^(?:(.)?([<>=^]))?([+\-( ])?([$#])?(0)?(\d+)?(,)?(\.\d+)?(~)?([a-z%])?$/i;

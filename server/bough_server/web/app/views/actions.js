@@ -14,10 +14,11 @@ export function Actions({ job, news }) {
   const [failure, setFailure] = useState(null);
   const load = () => get(`/jobs/${job.id}/actions`).then((reply) => { setFound(reply); setFailure(null); }, setFailure);
   useEffect(() => { load(); }, [job.id, job.attempt, news]);
-  if (!found.actions.length && !found.calls.length && !failure) return null;
+  const offered = isEnded(job.state) ? [] : found.actions;
+  if (!offered.length && !found.calls.length && !failure) return null;
   return html`<section><h2>Actions</h2><${Trouble} failure=${failure} />
-    ${isEnded(job.state) ? null : found.actions.map((one) => html`<${Action} key=${one.name} job=${job} action=${one} called=${load} />`)}
-    ${found.calls.length ? html`<${Calls} calls=${found.calls} /> ` : null}</section>`;
+    ${offered.map((one) => html`<${Action} key=${one.name} job=${job} action=${one} called=${load} />`)}
+    ${found.calls.length ? html`<${Calls} calls=${found.calls} />` : null}</section>`;
 }
 
 function Action({ job, action, called }) {

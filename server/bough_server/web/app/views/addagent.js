@@ -2,10 +2,8 @@
 import { useState } from "preact/hooks";
 import { get, post } from "../api.js";
 import { html } from "../html.js";
+import { quoted } from "../quoted.js";
 import { Secret, useSending } from "../steering.js";
-
-/** In a shell, nothing of a word means anything else. */
-export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
 
 export function AddAgent() {
   const [made, setMade] = useState(null);

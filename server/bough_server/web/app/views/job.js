@@ -16,6 +16,7 @@ import { Log } from "./log.js";
 import { Missing } from "./missing.js";
 
 const AGAIN_MS = 2000; // at most so often is everything but the points read again
+const RECORD_LOOKS = 15;
 
 export function Job({ id, tell }) {
   const [job, setJob] = useState(null);
@@ -28,6 +29,15 @@ export function Job({ id, tell }) {
   latest.current = { read, load };
   const again = useRef(throttled(() => latest.current.read().catch(() => {}), AGAIN_MS)).current;
   const whole = useRef(throttled(() => latest.current.load().catch(() => {}), AGAIN_MS)).current;
+
+  const isAwaited = job !== null && isEnded(job.state) && !job.record;
+  useEffect(() => {
+    // Its record is written a moment after its end, and nothing tells of it.
+    if (!isAwaited) return undefined;
+    let left = RECORD_LOOKS;
+    const timer = setInterval(() => (left-- > 0 ? again() : clearInterval(timer)), AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [isAwaited]);
 
   async function read() {
     const one = await get(`/jobs/${id}`);
