@@ -53,6 +53,7 @@ class World:
         self.jobs = [self._job(rng, number, number > count - running) for number in range(1, count + 1)]
         self.why: list[str] = []
         self.logged_in = True
+        self.state = "RUNNING"
         agent = {
             "id": "a1",
             "name": "gpu1",
@@ -110,7 +111,7 @@ class World:
         return {
             "id": "p7tq2m4x",
             "model": "me/digits",
-            "state": "RUNNING",
+            "state": self.state,
             "reason": None,
             "created_at": STARTED,
             "ended_at": None,
@@ -323,7 +324,8 @@ class Recorded:
             offset, limit = int(fields["offset"][0]), int(fields["limit"][0])
             self._send(request, 200, "text/plain", LOG[offset : offset + limit], {"Bough-Log-Bytes": str(len(LOG))})
         elif request.command == "POST":
-            self._send_json(request, 200, {**self.world.optimization(), "state": "PAUSED"})
+            self.world.state = "PAUSED"  # it holds still, whatever was asked of it
+            self._send_json(request, 200, self.world.optimization())
         else:
             reply = self.world.answer(path, fields)
             missing = {
