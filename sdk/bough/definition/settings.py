@@ -188,9 +188,9 @@ class _Reader:
     def whole(self, key: str, default: int, least: int) -> int:
         value = self.section.get(key, default)
         most = 2**53 if key == "seed" else 2**31  # what the coordinator's tables hold
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not is_whole or not least <= value < most:
-            at_most = " and below " + str(most) if is_whole and value >= most else ""
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < most:
+            is_too_much = isinstance(value, int) and value >= most
+            at_most = " and below " + str(most) if is_too_much else ""
             raise self.place.down(key).error(
                 key + " is " + shown(value) + ".", "Write a whole number, at least " + str(least) + at_most + "."
             )

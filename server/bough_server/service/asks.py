@@ -186,8 +186,10 @@ class Asks:
     async def _answer(self, row: Mapping[str, Any], number: int) -> tuple[dict[str, Any], int] | None:
         """Return the values of an ask and which try of it gave them; None where there is nothing left to try."""
         ask = self._ask(row, number)
-        if row["algorithm"] == "grid" and (size := points_of(Space.from_json(ask.space))) is not None and number >= size:
-            return await self._end(row, size)
+        size = points_of(Space.from_json(ask.space)) if row["algorithm"] == "grid" else None
+        if size is not None and number >= size:
+            await self._end(row, size)
+            return None
         values = await self._optimizer.ask(ask)
         if row["duplicates"] != duplicates.RESAMPLE:
             return values, 0
@@ -213,7 +215,8 @@ class Asks:
         if point is not None:
             again = -point - 1
             return counted_point(ask, again) or values, again
-        return await self._end(row, size)
+        await self._end(row, size)
+        return None
 
     async def _end(self, row: Mapping[str, Any], size: int) -> None:
         """Say that all points of a space were tried."""

@@ -60,7 +60,9 @@ def test_a_point_set_by_hand_costs_a_grid_none_of_its_points(play: Play) -> None
         shown = await stage.coordinator.optimizations.one(its_id)
         assert (shown["state"], shown["counts"]) == ("DONE", {"ABORTED": 1, "DONE": 6})
         assert stage.coordinator.store.read_sync(check.violations) == []
-        with pytest.raises(UsageError, match=r"^the grid of optimization \w+ has 5 points\. There are no more to try\.$"):
+        with pytest.raises(
+            UsageError, match=r"^the grid of optimization \w+ has 5 points\. There are no more to try\.$"
+        ):
             await stage.coordinator.optimizations.extend(its_id, 1, is_more=True)
         await stage.optimizer.stop()
 
