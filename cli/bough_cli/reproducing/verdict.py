@@ -22,7 +22,7 @@ from bough_cli.wording import Row
 
 NO_KPI = "no_kpi"
 NAN_KPI = "nan_kpi"
-_NEEDS_KPI = ("finished", _layout.MAX_EPOCHS, _layout.MAX_TIME, _layout.PRUNED)  # a trial that ends so counts by its KPI
+_NEEDS_KPI = ("finished", _layout.MAX_EPOCHS, _layout.MAX_TIME, _layout.PRUNED)  # ends that need a KPI
 
 
 @dataclass(frozen=True)
