@@ -58,6 +58,13 @@ def read(folder: Path, exit: Mapping[str, Any]) -> dict[str, Channel]:
     return channels
 
 
+def said(folder: Path) -> str | None:
+    """Return how the script of an attempt said that it ended: done, abort or fail, the worst of them; None: not at all."""
+    lines = (line for path in (folder / _layout.JOURNALS).glob("*.jsonl") for line in _lines(path))
+    words = {line[3] for line in lines if line[0] == "e"}
+    return next((word for word in ("fail", "abort", "done") if word in words), None)
+
+
 def _lines(path: Path) -> list[list[Any]]:
     found = []
     for text in path.read_bytes().split(b"\n"):

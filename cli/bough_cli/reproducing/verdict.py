@@ -22,6 +22,7 @@ from bough_cli.wording import Row
 
 NO_KPI = "no_kpi"
 NAN_KPI = "nan_kpi"
+_SCRIPT = "script"  # of a program that was stopped because it printed that it failed
 _NEEDS_KPI = ("finished", _layout.MAX_EPOCHS, _layout.MAX_TIME, _layout.PRUNED)  # ends that need a KPI
 
 
@@ -65,7 +66,12 @@ class Verdict:
 
 
 def judge(
-    record: Record, channels: Mapping[str, Channel], exit: Mapping[str, Any], environment: Sides, tolerance: float
+    record: Record,
+    channels: Mapping[str, Channel],
+    exit: Mapping[str, Any],
+    said: str | None,
+    environment: Sides,
+    tolerance: float,
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -73,6 +79,7 @@ def judge(
         record: What it is compared with.
         channels: What the run reported.
         exit: exit.json of the run.
+        said: How its script said that it ended: done, abort or fail; None if it did not.
         environment: What differs between the machines.
         tolerance: How far the KPIs may be apart, relative to the larger; 0: not by one bit.
     """
@@ -87,7 +94,7 @@ def judge(
         curve = reported.curve(channel, trace)
     was = reported.number(record.row.get("kpi"))
     before = recorded_curve(record, found)
-    ended = (str(record.row.get("end_reason")), ending(exit))
+    ended = (str(record.row.get("end_reason")), ending(exit, said))
     if here is None:
         ended = (ended[0], _without_kpi(ended, found))
     is_equal = is_close(was, here, tolerance)
@@ -110,11 +117,16 @@ def is_close(one: float | None, other: float | None, tolerance: float) -> bool:
     )
 
 
-def ending(exit: Mapping[str, Any]) -> str:
-    """Return how a run ended, in the words of the record's ``end_reason``."""
-    if exit.get("cause"):
-        return str(exit["cause"])
-    return "error" if exit.get("error") or exit.get("signal") or exit.get("exit_code") else "finished"
+def ending(exit: Mapping[str, Any], said: str | None = None) -> str:
+    """Return how a run ended, in the words of the record's ``end_reason``: what its script said goes before its code."""
+    cause = exit.get("cause")
+    if cause and cause != _SCRIPT:
+        return str(cause)
+    if exit.get("error") or said == "fail":
+        return "error"
+    if said == "abort":
+        return _layout.USER
+    return "error" if exit.get("signal") or exit.get("exit_code") else "finished"
 
 
 def _without_kpi(ended: tuple[str, str], found: tuple[Channel, int] | None) -> str:

@@ -86,6 +86,25 @@ def test_a_trial_that_fails_for_want_of_a_kpi_again_is_equal(clone: Clone, reaso
     assert f"end: recorded {other}, here {reason}" in clone.bough("job", "reproduce", "opt1/2", code=1)
 
 
+@pytest.mark.parametrize(
+    ("script", "state", "reason"),
+    [
+        ("import bough\nbough.start_job().abort()\n", "ABORTED", "user"),
+        ("import time\nprint('{bough: fail, message: no data}', flush=True)\ntime.sleep(60)\n", "FAILED", "error"),
+    ],
+    ids=["aborts itself", "prints that it failed"],
+)
+def test_what_the_script_says_of_its_end_counts(clone: Clone, script: str, state: str, reason: str) -> None:
+    (clone.place / "train.py").write_text(script)
+    git(clone.place, "commit", "-qam", "ends itself")
+    clone.record(1, commit=git(clone.place, "rev-parse", "HEAD"), kpi=None, state=state, end_reason=reason)
+
+    said = clone.bough("job", "reproduce", "opt1/1", "--quiet")
+
+    assert "end:" not in said
+    assert "recorded none, here none: equal" in said
+
+
 def test_the_run_is_kept_where_it_was_asked_to_be_and_nowhere_else(clone: Clone, tmp_path: Path) -> None:
     clone.record(1)
     scratch = tmp_path / "scratch"
