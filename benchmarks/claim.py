@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 from big_store import fill
 from restart import Coordinator
 
@@ -78,6 +79,8 @@ def main() -> None:
         coordinator = Coordinator(home)
         share = told.claims // told.parallel + 1
         runners = [Runner(coordinator, i, share, told.least) for i in range(told.parallel)]
+        own = psutil.Process(coordinator.process.pid)
+        before = own.cpu_times()
         for i, runner in enumerate(runners):
             runner.start()
             time.sleep(told.least / told.parallel if i == 0 else 0.3)
@@ -86,6 +89,9 @@ def main() -> None:
         # The first claim of each agent waits for the optimizer to start and read the history: restart.py measures that.
         print(shown("claim", [one for runner in runners for one in runner.waited_ms[1:]]))
         print(shown("end", [one for runner in runners for one in runner.ended_ms]))
+        after, count = own.cpu_times(), sum(len(runner.ended_ms) for runner in runners)
+        spent = after.user + after.system - before.user - before.system
+        print(f"the coordinator spent {1000 * spent / count:.1f} ms of CPU a trial: claim, heartbeats, end and record")
         coordinator.stop()
 
 

@@ -56,6 +56,7 @@ from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.service.clock import SystemClock
 from bough_server.service.keys import Keys, write_secret
+from bough_server.store.contents import ContentStore
 
 ADDRESS_FILE = "coordinator.json"
 ROUTED = (access, optimizations, life, search, tables, models, jobs, recorded, records, agents, export, events)
@@ -129,7 +130,11 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
         repositories = coordinator.ground.repositories
         upkeep = Upkeep(clock.monotonic)
         archivist = Archivist(
-            coordinator.store, repositories, upkeep=upkeep, is_mine=lambda: coordinator.ground.peers.leads
+            coordinator.store,
+            repositories,
+            upkeep=upkeep,
+            is_mine=lambda: coordinator.ground.peers.leads,
+            contents=ContentStore(config.contents),
         )
         coordinator.ground.delete_records = archivist.forget
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)

@@ -48,7 +48,7 @@ def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int
     with _bar() as progress:
         found = rebuild(settings, sources, progress)
     if as_json:
-        names = ("models", "optimizations", "jobs", "problems")
+        names = ("models", "optimizations", "jobs", "problems", "absent")
         tables.show_json({"home": str(settings.home), **{name: getattr(found, name) for name in names}})
         return 1 if found.problems else 0
     for problem in found.problems:
@@ -57,6 +57,11 @@ def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int
         f"{settings.home} holds {_count(len(found.models), 'model')}, "
         f"{_count(found.optimizations, 'optimization')} and {_count(found.jobs, 'job')}."
     )
+    if found.absent:
+        click.echo(
+            f"{_count(found.absent, 'file')} of jobs were too large for git. To have them too, put the folder "
+            f"{settings.contents.name} of the old home into a new one before it is rebuilt."
+        )
     click.echo(LOST)
     return 1 if found.problems else 0
 

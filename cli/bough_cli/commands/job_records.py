@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bough_cli import options, tables, wording
-from bough_cli.records import comparing, sources, taking_out
+from bough_cli.records import comparing, handed_in, sources, taking_out
 from bough_cli.records.record import Record
 from bough_cli.records.sources import Sources
 
@@ -20,14 +20,20 @@ from bough_cli.records.sources import Sources
 @options.as_json
 @sources.places
 def files(where: Sources, job: str, with_code: bool, as_json: bool) -> None:
-    """List the files of a job's record."""
-    found = where.record(job).files(with_code)
+    """List the files of a job's record, those it handed in with the size of their contents."""
+    record = where.record(job)
+    entries, contents = record.files(with_code), handed_in.of(record)
+    found: dict[str, tuple[str | None, int]] = {entry.path: (entry.mode, entry.size) for entry in entries}
+    found |= {path: (found.get(path, (None, 0))[0], file.size) for path, file in contents.items()}
     if as_json:
-        rows = [{"path": entry.path, "mode": entry.mode, "size": entry.size} for entry in found]
+        rows = [
+            {"path": path, "mode": mode, "size": size, **_where(contents.get(path))}
+            for path, (mode, size) in sorted(found.items())
+        ]
         tables.show_json(wording.harmless(rows))
         return
-    for entry in found:
-        click.echo(f"{entry.size:>12}  {_one_line(entry.path)}")
+    for path, (_, size) in sorted(found.items()):
+        click.echo(f"{size:>12}  {_one_line(path)}{_elsewhere(contents.get(path))}")
 
 
 @click.command("cat")
@@ -35,8 +41,17 @@ def files(where: Sources, job: str, with_code: bool, as_json: bool) -> None:
 @click.argument("path")
 @sources.places
 def cat(where: Sources, job: str, path: str) -> None:
-    """Print a file of a job's record: of .bough/ (job.json, channels/loss.csv) or of the code."""
-    write(where.record(job).read(path))
+    """Print a file of a job's record: of .bough/ (job.json, channels/loss.csv) or of the code.
+
+    What the job handed in and is too large for git is read from the coordinator that keeps it.
+    """
+    record = where.record(job)
+    file = handed_in.named(record, path)
+    if file is None:
+        write(record.read(path))
+        return
+    for piece in handed_in.content(where, record, file):
+        write(piece)
 
 
 @click.command("diff")
@@ -93,6 +108,20 @@ def write(content: bytes) -> None:
     """Write bytes to stdout as they are, or to a terminal without what would steer it."""
     sys.stdout.buffer.write(wording.harmless_log(content) if sys.stdout.isatty() else content)
     sys.stdout.buffer.flush()
+
+
+def _where(file: handed_in.HandedIn | None) -> dict[str, Any]:
+    """Return what more is told of a file that the job handed in."""
+    if file is None:
+        return {}
+    place = None if file.in_git or file.place is None else str(file.place)
+    return {"sha256": file.sha256, "in_git": file.in_git, "place": place}
+
+
+def _elsewhere(file: handed_in.HandedIn | None) -> str:
+    if file is None or file.in_git:
+        return ""
+    return "  (not in git, but on this machine)" if file.place is not None else "  (not in git: at its coordinator)"
 
 
 def _one_line(path: str) -> str:

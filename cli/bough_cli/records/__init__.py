@@ -10,4 +10,5 @@ is in docs/records.md.
     refs        what the name of a record's ref says
     index       every record of a clone as a row, kept beside its refs
     record      one record: its files, its facts
+    handed_in   contents of the files that a job handed in, also of those that are too large for git
 """

@@ -23,15 +23,15 @@ from bough_cli.wording import Row
 
 FOLDER = "bough"  # of the git directory
 FILE = "records.db"
-VERSION = "3"
+VERSION = "4"
 BATCH = 1000
 Progress = Callable[[int, int], None]  # read so far, to read
 
 STATES = ("DONE", "FAILED", "ABORTED")
 _JOB = (  # of the protocol
-    "id optimization number model state end_reason message kpi kpi_last kpi_best kpi_best_x epochs epochs_total "
-    "created_at started_at ended_at duration_s exit_code attempt commit record unreachable partial status "
-    "values attempts agent last"
+    "id optimization number model state end_reason message generation retries reused_from "
+    "kpi kpi_last kpi_best kpi_best_x epochs epochs_total created_at started_at ended_at duration_s exit_code "
+    "attempt commit record unreachable partial status values attempts agent last steps"
 )
 _COLUMNS = {
     "number": "number",
@@ -202,6 +202,7 @@ def view(ref: refs.JobRef, job: Mapping[str, Any], values: Mapping[str, Any]) ->
         "unreachable": False,
         "partial": bool(job.get("partial")),
         "last": job.get("last") or {},
+        "steps": {},  # of what runs
     }
     return {name: sure[name] if name in sure else job.get(name) for name in _JOB.split()}
 

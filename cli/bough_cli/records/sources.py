@@ -151,11 +151,11 @@ def job_of(client: Client, name: str) -> Row:
     found = re.fullmatch(r"([^/]+)/([0-9]{1,18})(?:-[A-Za-z0-9_-]*)?", name)
     row: Row
     if found is None:
-        row = client.get(f"/jobs/{_quoted(name)}")
+        row = client.get(f"/jobs/{quoted(name)}")
         return row
     number = int(found[2])
     # Numbers are given without gaps, from 1 on.
-    page = client.get(f"/optimizations/{_quoted(found[1])}/trials", sort="number", limit=1, offset=max(0, number - 1))
+    page = client.get(f"/optimizations/{quoted(found[1])}/trials", sort="number", limit=1, offset=max(0, number - 1))
     for row in page["rows"]:
         if row["number"] == number:
             return row
@@ -210,10 +210,11 @@ def _note(error: BoughError) -> None:
     click.echo(f"{error.what} Shown is what this clone holds.", err=True)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str, safe: str = "") -> str:
+    """Return a name as a part of a URL."""
     from urllib.parse import quote
 
-    return quote(name, safe="")
+    return quote(name, safe=safe)
 
 
 @contextmanager

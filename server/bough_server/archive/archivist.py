@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,12 +27,14 @@ from bough_server.archive.records import RecordData
 from bough_server.archive.repositories import Repositories
 from bough_server.archive.upkeep import Upkeep
 from bough_server.store import reads, schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 BATCH = 100
 LINGER_S = 0.5  # ends that come close together share one process of git
 _RETRY_S = 10.0
 _LOOK_S = 60.0  # at least so often, for the upkeep
+_REST = 20.0  # chains are let alone for so many times as long as writing them took: each reads all trials again
 
 log = logging.getLogger("bough.archive")
 
@@ -76,6 +79,8 @@ class Archivist:
         clock: How it waits.
         upkeep: Packs what was written; None never packs.
         is_mine: Whether writing is this coordinator's task; another one does it otherwise.
+        contents: Where the contents of files are; None leaves them out of the records.
+        monotonic: Seconds, for how long chains are let alone.
     """
 
     def __init__(
@@ -85,12 +90,17 @@ class Archivist:
         clock: Clock | None = None,
         upkeep: Upkeep | None = None,
         is_mine: Callable[[], bool] = lambda: True,
+        contents: ContentStore | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._repositories = repositories
         self._clock = clock or AsyncioClock()
         self._is_mine = is_mine
         self._upkeep = upkeep
+        self._contents = contents
+        self._monotonic = monotonic
+        self._rests_until = float("-inf")
         self._rung = asyncio.Event()
         self._rung.set()  # what an earlier run left undone comes first
         self._writing = asyncio.Lock()
@@ -166,20 +176,30 @@ class Archivist:
         Raises:
             BoughError: As `flush`.
         """
-        has_written = await self._write_due()
+        has_written = await self._write_due(may_rest=True)
         if self._upkeep is not None:
             await asyncio.to_thread(self._upkeep.work)
         return has_written
 
-    async def _write_due(self) -> bool:
-        """Write one batch into each repository that wants one; return whether any job was among them."""
+    async def _write_due(self, may_rest: bool = False) -> bool:
+        """Write one batch into each repository that wants one; return whether any job was among them.
+
+        With ``may_rest`` chains that were written a moment ago wait: of all their changes since, one commit is made.
+        """
         async with self._writing:
+            began = self._monotonic()
+            if may_rest and began < self._rests_until:
+                asyncio.get_running_loop().call_later(self._rests_until - began, self._rung.set)
+                return await self._write_all(set())
             changed, self._changed = self._changed, set()
             try:
-                return await self._write_all(changed)
+                has_written = await self._write_all(changed)
             except BaseException:  # what was not written is looked at again
                 self._changed = None if changed is None else self._changed | changed
                 raise
+            now = self._monotonic()
+            self._rests_until = now + _REST * (now - began)
+            return has_written
 
     async def _write_all(self, changed: set[str] | None) -> bool:
         jobs = await self._due()
@@ -221,7 +241,7 @@ class Archivist:
         for ended in gathering.gather(tx, jobs[:n]) if n else []:
             job_id = ended.job["id"]
             try:
-                batch.records[job_id] = assembly.job_record(ended)
+                batch.records[job_id] = assembly.job_record(ended, self._contents)
                 batch.jobs.add(job_id)
             except BoughError:
                 raise

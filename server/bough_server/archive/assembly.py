@@ -10,6 +10,7 @@
     .bough/channels/<name>.csv    every point of the accepted attempt
     .bough/log.txt            its log; the middle is left out when it is long
     .bough/exit.json          how the supervisor saw it end
+    .bough/files/…            what the job handed in; a large content as a pointer
     .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as documents
     .bough/attempts/<n>/      channels, log, tables and report.json of an earlier attempt
 
@@ -23,9 +24,11 @@ from typing import Any
 
 from bough import _git, definition
 from bough_server.archive import records
+from bough_server.archive.files import FOLDER, handed_in
 from bough_server.archive.gathering import Attempt, Ended
 from bough_server.archive.records import FORMAT, RecordData, finite, json_lines, stored_json_file
 from bough_server.store import reads
+from bough_server.store.contents import ContentStore
 
 Row = Mapping[str, Any]
 HEAD_BYTES = 256 * 1024  # of the log
@@ -38,6 +41,7 @@ NOT_OF_JOB = frozenset({"values", "agent", "source", "record", "desired", "desir
 NOT_OF_ATTEMPT = frozenset({"job", "agent", "marker", "claim_key", "exit"})
 _OF_WHICH = frozenset({"job", "attempt"})
 ENVIRONMENT = "environment"  # in an exit: the digest of what the attempt ran in
+RECORDED = "recorded"  # in job.json: by what a script that recorded itself without an agent is known
 OF_ENVIRONMENT = frozenset({"interpreter", "agent", "agents", "processes", "reported"})  # what is not told by the agent
 NOT_OF_CHANNEL = frozenset({"id", "job", "attempt", "spec"})
 _OF_AGENT = ("name", "host", "version", "slots", "labels", "system")
@@ -46,8 +50,13 @@ _LADDER = ("grace_s", "term_s")
 _OF_KPI = ("kpi_channel", "kpi_direction", "kpi_reduce")
 
 
-def job_record(ended: Ended) -> RecordData:
-    """Return the record of a job that has ended."""
+def job_record(ended: Ended, contents: ContentStore | None = None) -> RecordData:
+    """Return the record of a job that has ended.
+
+    Args:
+        ended: All that is known of it.
+        contents: Where the contents of its files are; None takes pointers for all of them.
+    """
     job = ended.job
     accepted = next((one for one in ended.attempts if one.row["attempt"] == job["attempt"]), None)
     files = {
@@ -61,13 +70,13 @@ def job_record(ended: Ended) -> RecordData:
         files["space.json"] = stored_json_file(_pick(ended.space, ("version", "space", "fixed")))
     if accepted is not None:
         files["exit.json"] = stored_json_file(_exit(accepted))
-        files |= _reported(ended, accepted, "")
+        files |= _reported(ended, accepted, "", contents)
     for earlier in ended.attempts:
         if earlier is not accepted:
             folder = f"attempts/{earlier.row['attempt']}/"
             report = {"channels": _channels(earlier), "last": finite(earlier.last), "infos": earlier.infos}
             report[ENVIRONMENT] = _told_by_agent(ended, earlier)
-            files |= {f"{folder}report.json": stored_json_file(report), **_reported(ended, earlier, folder)}
+            files |= {f"{folder}report.json": stored_json_file(report), **_reported(ended, earlier, folder, contents)}
     ref = records.job_ref(job["optimization"], job["number"], job["id"])
     return RecordData(ref, job["commit"] or None, job["ended_at"], _message(job), files)
 
@@ -82,9 +91,11 @@ def _but(row: Row, without: frozenset[str]) -> dict[str, Any]:
 
 def _job(ended: Ended, accepted: Attempt | None) -> dict[str, Any]:
     job = ended.job
+    by_hand = {} if ended.recorded is None else {RECORDED: _pick(ended.recorded, ("nonce", "created_at"))}
     return {
         "format": FORMAT,
         **_but(job, NOT_OF_JOB),
+        **by_hand,
         "agent": ended.agents.get(job["agent"], {}).get("name"),
         "source": public(job["source"]),
         "run": _run(ended),
@@ -163,10 +174,11 @@ def _channels(attempt: Attempt) -> list[dict[str, Any]]:
     return found
 
 
-def _reported(ended: Ended, attempt: Attempt, folder: str) -> dict[str, bytes]:
+def _reported(ended: Ended, attempt: Attempt, folder: str, contents: ContentStore | None) -> dict[str, bytes]:
     files = dict(_curves(attempt, folder))
     if attempt.log_bytes or not folder:
         files[f"{folder}log.txt"] = _log(ended, attempt)
+    files |= {f"{folder}{FOLDER}{path}": content for path, content in handed_in(attempt, contents)}
     for table, rows in attempt.others.items():
         files[f"{folder}tables/{table}.jsonl"] = json_lines(_but(row, _OF_WHICH) for row in rows)
     return files

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Table, func, select, tuple_
+from sqlalchemy import Connection, LargeBinary, Table, case, func, select, tuple_
 
 from bough import _layout
 from bough_server.store import reads, schema
@@ -27,6 +27,7 @@ OTHERS = tuple(
 )
 BATCH_BYTES = 64 * 1024 * 1024  # of points and logs that are read at once
 _POINT_BYTES = 64  # of a point as text, about
+_LOG_BYTES = 1024 * 1024  # more of a log, or a file, is not in a record
 _SHORT_LOG = 64 * 1024
 
 
@@ -70,6 +71,7 @@ class Ended:
         definition: The bough.yml as JSON, None if it is not known.
         log: Reads (attempt, start, limit) of a log.
         environments: What attempts ran in, by digest.
+        recorded: The row that says which script recorded it without an agent; None for other jobs.
     """
 
     job: Row
@@ -80,6 +82,7 @@ class Ended:
     definition: Row | None
     log: Callable[[int, int, int], bytes]
     environments: Mapping[str, Row] = field(default_factory=dict)
+    recorded: Row | None = None
 
 
 def fitting(tx: Connection, jobs: Sequence[Row]) -> int:
@@ -91,7 +94,11 @@ def fitting(tx: Connection, jobs: Sequence[Row]) -> int:
         sizes[job_id] += _POINT_BYTES * n
     logs = select(schema.log_chunks.c.job, func.sum(schema.log_chunks.c.n)).where(schema.log_chunks.c.job.in_(ids))
     for job_id, n in tx.execute(logs.group_by(schema.log_chunks.c.job)):
-        sizes[job_id] += min(n, 1024 * 1024)
+        sizes[job_id] += min(n, _LOG_BYTES)
+    most = case((schema.job_files.c.bytes > _LOG_BYTES, 0), else_=schema.job_files.c.bytes)
+    files = select(schema.job_files.c.job, func.sum(most)).where(schema.job_files.c.job.in_(ids))
+    for job_id, n in tx.execute(files.group_by(schema.job_files.c.job)):
+        sizes[job_id] += min(n, 16 * _LOG_BYTES)
     total = 0
     for i, job_id in enumerate(ids):
         total += sizes[job_id]
@@ -109,6 +116,7 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
     spaces = _spaces(tx, list(optimizations))
     definitions = _definitions(tx, {(job["model"], job["revision"]) for job in jobs})
     environments = _environments(tx, attempts.values())
+    recorded = _by(tx, schema.recorded, "job", set(ids))
     found = []
     for job in jobs:
         optimization = optimizations.get(job["optimization"] or "")
@@ -116,7 +124,8 @@ def gather(tx: Connection, jobs: Sequence[Row]) -> list[Ended]:
         definition = definitions.get((job["model"], job["revision"]))
         mine = attempts.get(job["id"], [])
         log = _log_reader(tx, job["id"])
-        found.append(Ended(job, mine, agents, optimization, space, definition, log, environments))
+        by_hand = recorded.get(job["id"])
+        found.append(Ended(job, mine, agents, optimization, space, definition, log, environments, by_hand))
     return found
 
 

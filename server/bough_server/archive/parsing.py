@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,17 +20,19 @@ import msgspec
 import numpy as np
 from sqlalchemy import Boolean, Float, Integer, Table, Text
 
-from bough import _layout
+from bough import _layout, _paths
 from bough_server.archive import records
-from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT
+from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT, RECORDED
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
 from bough_server.archive.records import FORMAT
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
+from bough_server.store.contents import read_name
 
 Json = Mapping[str, Any]
 TERMINAL = ("DONE", "FAILED", "ABORTED")
+_NONCE = re.compile("[0-9a-f]{32}")
 _LINES = msgspec.json.Decoder()
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -67,6 +70,8 @@ class JobRows:
     infos: list[dict[str, Any]] = field(default_factory=list)
     others: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
     environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
+    contents: list[dict[str, Any]] = field(default_factory=list)
+    recorded: list[dict[str, Any]] = field(default_factory=list)
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -92,6 +97,10 @@ def job_rows(record: Record) -> JobRows:
     found.agents = _agents(environment)
     found.environments[found.job["attempt"]] = {k: v for k, v in environment.items() if k not in OF_ENVIRONMENT}
     _add_attempts(found, told, record)
+    _add_recorded(found, _dict(told, RECORDED))
+    _check_unique(schema.streams, found.streams)
+    for table, rows in found.others.items():
+        _check_unique(table, rows)
     return found
 
 
@@ -195,6 +204,22 @@ def _newest_agent(told: Json) -> str | None:
     return found[0] if found else None
 
 
+def _add_recorded(found: JobRows, told: Json) -> None:
+    """Read by what the script is known: pushed again, it is this job."""
+    if not told:
+        return
+    given = row(schema.recorded, {**told, "job": found.job["id"]}, "job.json")
+    if not _NONCE.fullmatch(given["nonce"]):
+        raise BadRecord(f"says nonce {given['nonce'][:60]!r}, which is none.")
+    found.recorded.append(given)
+
+
+def _check_unique(table: Table, rows: Sequence[Json]) -> None:
+    names = [column.name for column in table.primary_key]
+    if len({tuple(one[name] for name in names) for one in rows}) < len(rows):
+        raise BadRecord(f"has the same row of {table.name} twice.")
+
+
 def _agents(environment: Json) -> list[dict[str, Any]]:
     found = []
     for agent_id, told in _dict(environment, "agents").items():
@@ -259,6 +284,9 @@ def _add_others(found: JobRows, record: Record, folder: str, attempt: int) -> No
         rows = lines_of(record, f"{folder}tables/{table.name}.jsonl")
         given = ({**one, "job": found.job["id"], "attempt": attempt} for one in rows)
         found.others.setdefault(table, []).extend(row(table, one, table.name) for one in given)
+    for file in found.others[schema.job_files]:
+        if _paths.fault_of(file["path"]) is not None or read_name(f"{file['sha256']}-{file['bytes']}") is None:
+            raise BadRecord(f"names a file {file['path'][:60]!r} that cannot be.")
 
 
 def lines_of(record: Record, path: str) -> list[dict[str, Any]]:
@@ -278,13 +306,13 @@ def _channel(told: Json, last: Json, record: Record, folder: str) -> Channel:
     name, traces = given["name"], given["traces"]
     if not isinstance(traces, list) or not all(isinstance(trace, str) for trace in traces):
         raise BadRecord(f"has no list of traces for channel {name[:60]!r}.")
-    if given["type"] not in ("number", "text") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
+    if given["type"] not in ("number", "text", "image") or not 0 <= given["kpi_trace"] < max(1, len(traces)):
         raise BadRecord(f"has a channel {name[:60]!r} that cannot be: {given['type']!r}, trace {given['kpi_trace']}.")
     file = f"{folder}channels/{records.channel_file_name(name)}"
     content = record.files.get(file)
     if content is None:
         raise BadRecord(f"lacks {file}, or it is too large.")
-    is_text = given["type"] == "text"
+    is_text = given["type"] != "number"
     points = curve(content, len(traces), is_text, file)
     if (0 if points is None else len(points.seq)) != given["points"]:
         raise BadRecord(f"has another number of points in {file} than it says.")

@@ -10,8 +10,8 @@ from bough_server.archive.objects import TREE, Entries, Objects, entries
 
 TOGETHER = 200  # records that are read at once
 FOLDER = ".bough"
-FILES = "files/"  # what the job handed in: listed, not read
-_DEPTH = 4
+_FILES = "files"  # what the job handed in: listed, not read
+_DEPTH = 40
 _MAX_FILES = 20_000  # of one record
 _SHARED = ("definition.json", "space.json", "environment.json")  # the same in many records
 _KEPT = 1000
@@ -68,6 +68,11 @@ class Reader:
             self._roots(some, trees)
             self._blobs(some)
             yield from some
+
+    def content(self, oid: str) -> bytes | None:
+        """Return a blob; None if there is none, or it is too large."""
+        (found,) = self._objects.read([oid])
+        return None if found is None else found.content
 
     def code_of(self, commit: str) -> Entries | None:
         """Return what is in the root of a commit besides ``.bough``; None if there is no such commit."""
@@ -129,7 +134,7 @@ class Reader:
         wanted = []
         for record in records:
             for path, oid in record.ids.items():
-                if path.startswith(FILES):
+                if is_file(path):
                     record.files[path] = None
                 elif path in _SHARED and oid in self._shared:
                     record.files[path] = self._shared[oid]
@@ -144,6 +149,12 @@ class Reader:
                 if len(self._shared) >= _KEPT:
                     self._shared.clear()
                 self._shared[oid] = found.content
+
+
+def is_file(path: str) -> bool:
+    """Tell whether a path below ``.bough/`` is a file that the job handed in."""
+    parts = path.split("/", 3)
+    return parts[0] == _FILES or (parts[0] == "attempts" and len(parts) == 4 and parts[2] == _FILES)
 
 
 def _date(committer: str) -> int:

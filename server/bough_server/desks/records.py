@@ -11,6 +11,7 @@ from bough_server.desks.ground import Ground, mapping
 from bough_server.service.changes import Changes
 from bough_server.service.identity import Key, require_owner
 from bough_server.service.incoming import Taken, take
+from bough_server.store.contents import ContentStore
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 1000  # verdicts that wait for who pushed, per model
@@ -57,7 +58,8 @@ class Records:
         ground = self._ground
         async with self._taking:
             repository = await asyncio.to_thread(ground.repositories.ensure, model)
-            taken = await asyncio.to_thread(take, ground.store, repository, model)
+            contents = ContentStore(ground.config.contents)
+            taken = await asyncio.to_thread(take, ground.store, repository, model, contents)
         for ref, why in taken.refused:
             _log.warning("%s of %s is refused: it %s", ref, model, why)
         self._verdicts[model] = self._verdicts.get(model, Taken()).and_then(taken, _REMEMBERED)

@@ -267,7 +267,7 @@ class Asks:
 
 def _stock(tx: Connection, row: Mapping[str, Any], number: int) -> int:
     """Return how many answers should be there, that of ask ``number`` among them."""
-    mine = jobs.c.optimization == row["id"]
+    mine = (jobs.c.optimization == row["id"]) & (jobs.c.generation == row["generation"])
     if needs_history(row, number):
         live = tx.execute(select(jobs.c.id).where(mine, jobs.c.state.in_(LIVE)).limit(1)).first()
         return 0 if row["max_parallel"] == 1 and live is not None else 1

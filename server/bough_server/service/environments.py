@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from bough_server.service.definitions import digest_of
 from bough_server.store.dialects import upsert
@@ -23,3 +23,10 @@ def put_aside(tx: Connection, exit_: Mapping[str, Any]) -> dict[str, Any]:
     digest = digest_of(found)
     upsert(tx, environments, [{"digest": digest, "content": found}])
     return {**kept, NAME: digest}
+
+
+def of_exit(tx: Connection, exit_: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the environment that an exit, as `put_aside` left it, names; None where it names none that is known."""
+    found = select(environments.c.content).where(environments.c.digest == exit_.get(NAME))
+    content: dict[str, Any] | None = tx.execute(found).scalar_one_or_none()
+    return content

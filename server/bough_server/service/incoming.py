@@ -1,8 +1,9 @@
 """Records that others pushed, checked and made known: what lies below ``refs/bough/incoming/``.
 
 A record of a job is taken if it is whole, agrees with itself and with the code it grows from, is of the repository's
-model, and is not known yet; one that is known is only taken if it is the very same. A trial comes with its
-optimization: one that is known here already is told nothing by others. Whatever the verdict, the incoming ref goes.
+model, and is not known yet. Of one that is known, a further record is taken that stands on the record here: the job
+ran once more elsewhere. A trial comes with its optimization: one that is known here already is told nothing else by
+others. Whatever the verdict, the incoming ref goes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bough_server.archive.records import INCOMING_REFS
 from bough_server.archive.repositories import CODE_REFS
 from bough_server.service import intake, states
 from bough_server.store import schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 _LIVE = (states.RUNNING, states.STOPPING)
@@ -38,8 +40,8 @@ class Taken:
         accepted: Refs, named as they are here now.
         known: Refs that were here before with the same content.
         refused: (ref, why): the end of a sentence that begins with "it".
-        jobs: Ids of jobs that are new.
-        optimizations: Ids of optimizations that are new.
+        jobs: Ids of jobs that are new, or ran once more.
+        optimizations: Ids of optimizations that are new, or whose trials ran once more.
     """
 
     accepted: list[str] = field(default_factory=list)
@@ -62,8 +64,8 @@ class Taken:
         return {"accepted": self.accepted, "known": self.known, "refused": refused}
 
 
-def take(store: Database, repository: Path, model: str) -> Taken:
-    """Check and take in everything that was pushed for a model.
+def take(store: Database, repository: Path, model: str, contents: ContentStore) -> Taken:
+    """Check and take in everything that was pushed for a model; contents of files that are in git come with it.
 
     Raises:
         BoughError: git or the store cannot be read or written; what was pushed waits.
@@ -74,7 +76,7 @@ def take(store: Database, repository: Path, model: str) -> Taken:
         return taken
     own = objects.refs(repository, "refs/bough/")
     with Objects(repository) as source:
-        batch = _Batch(store, repository, model, own, Reader(source), taken)
+        batch = _Batch(store, repository, model, own, Reader(source), taken, contents)
         batch.check(refs)
     # Ended in between by a crash, the next look finds the incoming refs again, and the same verdicts.
     _name(repository, batch.good)
@@ -87,7 +89,14 @@ class _Batch:
     """What is taken in together: an optimization and its trials most of all."""
 
     def __init__(
-        self, store: Database, repository: Path, model: str, own: Mapping[str, str], reader: Reader, taken: Taken
+        self,
+        store: Database,
+        repository: Path,
+        model: str,
+        own: Mapping[str, str],
+        reader: Reader,
+        taken: Taken,
+        contents: ContentStore,
     ) -> None:
         self._store = store
         self._repository = repository
@@ -95,11 +104,13 @@ class _Batch:
         self._own = own
         self._reader = reader
         self._taken = taken
+        self._contents = contents
         self.good: dict[str, tuple[str, str | None]] = {}  # ref as it will be → its commit, and that of its code
         self._refused: dict[str, str] = {}  # ids of jobs → why
         self._models: list[ModelRows] = []
         self._chains: dict[str, OptimizationRows] = {}
         self._jobs: list[JobRows] = []
+        self._renewed: list[JobRows] = []  # those that ran once more
 
     def check(self, refs: Mapping[str, str]) -> None:
         """Sort what was pushed into what is taken, what is known, and what is refused."""
@@ -115,7 +126,7 @@ class _Batch:
 
     def add(self) -> None:
         """Put what is taken into the store, all or nothing."""
-        if self._models or self._chains or self._jobs:
+        if self._models or self._chains or self._jobs or self._renewed:
             self._store.write_sync(self._add)
 
     def _add(self, tx: Connection) -> None:
@@ -124,6 +135,9 @@ class _Batch:
         for chain in self._chains.values():
             intake.add_optimization(tx, chain)
         intake.add_jobs(tx, self._jobs)
+        for found in self._renewed:
+            if _is_over(tx, found.job):  # its user may have let it run here in the meantime
+                intake.renew_job(tx, found)
         for chain in self._chains.values():
             intake.add_history(tx, chain, self._refused)
         for model in self._models:
@@ -147,6 +161,7 @@ class _Batch:
         if row["state"] in _LIVE:
             row["state"] = states.PAUSED
             row["reason"] = "It came from another coordinator while it was running there; resume it to go on here."
+        self._check_free(record, name)
         self._chains[row["id"]] = found
         self._accept(record, name)
         self._taken.optimizations.add(row["id"])
@@ -155,19 +170,40 @@ class _Batch:
         found = job_rows(record)
         job = found.job
         self._check_model(job["model"])
-        if self._is_known(schema.jobs, job["id"]):
+        is_known = self._is_known(schema.jobs, job["id"])
+        goes_on = is_known and self._goes_on(record, found, name)
+        if is_known and not goes_on:
             if not _is_part(self._repository, record.oid, self._own.get(name)):
                 raise BadRecord(f"is known here with another record than the commit {record.oid[:12]}.")
             self._taken.known.append(name)
             return
         intake.check_code(record, found, self._reader)
         intake.check_kpi(found)
-        if job["optimization"] is not None:
+        if job["optimization"] is not None and not goes_on:
             self._check_trial(job)
+        self._check_definition(found)
+        if not goes_on:
+            self._check_free(record, name)
+        intake.keep_contents(self._contents, found, record, self._reader)
         found.job["record"] = name
-        self._jobs.append(found)
+        chain = self._chains.get(job["optimization"] or "")
+        if chain is not None and job["id"] in chain.again:
+            intake.let_run_again(found)
+        (self._renewed if goes_on else self._jobs).append(found)
         self._accept(record, name)
         self._taken.jobs.add(job["id"])
+        if goes_on and job["optimization"] is not None:
+            self._taken.optimizations.add(job["optimization"])
+
+    def _goes_on(self, record: Record, found: JobRows, name: str) -> bool:
+        """Tell whether a record is that of a later attempt of a job that is over here, on top of the one here.
+
+        The ref may be there already: an earlier look was ended by a crash.
+        """
+        own = self._own.get(name)
+        if own is None or not self._store.read_sync(lambda tx: _is_over(tx, found.job)):
+            return False
+        return _is_part(self._repository, own, record.oid)
 
     def _check_trial(self, job: Mapping[str, Any]) -> None:
         chain = self._chains.get(job["optimization"])
@@ -179,6 +215,17 @@ class _Batch:
         if trial is None or trial["number"] != job["number"] or trial["values"] != (job["values"] or None):
             raise BadRecord(f"is not the trial {job['number']} that its optimization knows.")
 
+    def _check_definition(self, found: JobRows) -> None:
+        """Of a trial it is also with the optimization, of other jobs it may be with the model."""
+        revision = found.job["revision"]
+        if found.definition is not None or found.job["optimization"] is not None:
+            return
+        pushed = {row["number"] for model in self._models for row in model.revisions}
+        table = schema.model_revisions.c
+        known = select(table.number).where(table.model == self._model, table.number == revision)
+        if revision not in pushed and self._store.read_sync(lambda tx: tx.execute(known).first()) is None:
+            raise BadRecord("lacks definition.json, and the revision of its model is not here.")
+
     def _check_model(self, model: str) -> None:
         if model != self._model:
             raise BadRecord(f"is of the model {model[:130]}, and this is the repository of {self._model}.")
@@ -187,11 +234,25 @@ class _Batch:
         found = select(table.c.id).where(table.c.id == its_id)
         return self._store.read_sync(lambda tx: tx.execute(found).first() is not None)
 
-    def _accept(self, record: Record, name: str) -> None:
+    def _check_free(self, record: Record, name: str) -> None:
         if self._own.get(name, record.oid) != record.oid:
             raise BadRecord("exists here with another content.")
+
+    def _accept(self, record: Record, name: str) -> None:
         self.good[name] = (record.oid, record.parents[0] if record.parents and "/jobs/" in name else None)
         self._taken.accepted.append(name)
+
+
+_SAME = ("model", "optimization", "generation", "number", "ask_number", "values")  # whenever a job runs
+
+
+def _is_over(tx: Connection, later: Mapping[str, Any]) -> bool:
+    """Tell whether a job has ended and become a record here, in an earlier attempt than ``later``."""
+    table = schema.jobs
+    row = tx.execute(select(table).where(table.c.id == later["id"])).mappings().one()
+    is_same = all(row[name] == later[name] for name in _SAME)
+    is_recorded = row["state"] in states.TERMINAL and row["record"] is not None
+    return is_same and is_recorded and bool(row["attempt"] < later["attempt"])
 
 
 def _name(repository: Path, good: Mapping[str, tuple[str, str | None]]) -> None:

@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, select
 
+from bough_server.archive import files
 from bough_server.archive.chains import ModelRows, OptimizationRows
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.parsing import BadRecord, JobRows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
-from bough_server.service import definitions, environments
+from bough_server.service import definitions, environments, told
 from bough_server.service import kpi as kpis
-from bough_server.service.states import DONE, FAILED
+from bough_server.service.again import ONCE_MORE, what_was_said
+from bough_server.service.states import DONE, FAILED, QUEUED
 from bough_server.store import points as codec
 from bough_server.store import reads, schema
+from bough_server.store.contents import ContentStore
 from bough_server.store.dialects import upsert
 
 Row = Mapping[str, Any]
@@ -59,6 +62,24 @@ def _points(channel: Row, chunk: codec.Chunk | None) -> reads.Points:
     whole = codec.joined([] if chunk is None else [chunk], len(channel["traces"]))
     overrun = whole.seq >= np.int64(reads.OVERRUN_FROM)
     return reads.Points(whole.seq, whole.x, whole.t, list(whole.y), [reads.RECORDED] * len(whole.seq), overrun)
+
+
+def keep_contents(contents: ContentStore, found: JobRows, record: Record, reader: Reader) -> int:
+    """Put the contents of a job's files into the content store, those that the record holds; return how many lack.
+
+    ``found.contents`` are then the rows of those that are there.
+    """
+    absent = 0
+    for row in found.others.get(schema.job_files, []):
+        folder = "" if row["attempt"] == found.job["attempt"] else f"attempts/{row['attempt']}/"
+        oid = record.ids.get(f"{folder}{files.FOLDER}{row['path']}")
+        is_here = files.is_here(contents, row)
+        if not is_here and oid is not None:
+            is_here = files.keep(contents, row, reader.content(oid))
+        if is_here:
+            found.contents.append({"sha256": row["sha256"], "bytes": row["bytes"], "at": row["at"]})
+        absent += not is_here
+    return absent
 
 
 def add_model(tx: Connection, found: ModelRows) -> None:
@@ -109,11 +130,49 @@ def add_optimization(tx: Connection, found: OptimizationRows) -> None:
         _insert(tx, table, rows)
 
 
+def let_run_again(found: JobRows) -> None:
+    """Queue a job whose record is of an end that its user did not leave it at."""
+    job = found.job
+    if found.attempts and (said := what_was_said(job)) is not None:
+        found.attempts[-1]["message"] = said
+    job |= {**ONCE_MORE, "state": QUEUED, "queued_at": job["ended_at"], "retries": job["retries"] + 1}
+
+
 def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
     """Add jobs with all that they reported; their models and optimizations are there.
 
     What is known of an agent already stays as it is.
     """
+    _insert(tx, schema.jobs, _jobs(tx, some))
+    _add_reports(tx, some)
+
+
+def renew_job(tx: Connection, found: JobRows) -> None:
+    """Put the further record of a job that ran once more in the place of what was known of it.
+
+    Its optimization is told of the end: the last word about a trial counts.
+    """
+    job = found.job
+    of_job = schema.channels.c.job == job["id"]
+    channels = select(schema.channels.c.id).where(of_job).scalar_subquery()
+    for table in (schema.point_chunks, schema.channel_last):
+        tx.execute(delete(table).where(table.c.channel.in_(channels)))
+    for table in reversed(schema.metadata.sorted_tables):
+        if {"job", "attempt"} <= set(table.c.keys()):
+            tx.execute(delete(table).where(table.c.job == job["id"]))
+    upsert(tx, schema.jobs, _jobs(tx, [found]), replace=[name for name in job if name != "id"])
+    _add_reports(tx, [found])
+    if job["optimization"] is not None and job["ask_number"] is not None and job["state"] in (DONE, FAILED):
+        row = reads.optimization(tx, job["optimization"])
+        loss = None
+        if job["state"] == DONE and job["kpi"] is not None:
+            loss = kpis.loss(job["kpi"], row["kpi_direction"] or row["kpi_direction_seen"])
+        end = {name: job[name] for name in ("generation", "ask_number", "values", "ended_at")}
+        told.append(tx, row, [{**end, "job": job["id"], "loss": loss}])
+
+
+def _jobs(tx: Connection, some: Sequence[JobRows]) -> list[dict[str, Any]]:
+    """Return the rows of jobs, with the numbers that the revisions of their models have here."""
     jobs = []
     revisions: dict[tuple[str, int, str], int] = {}
     for found in some:
@@ -122,15 +181,21 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
         if key not in revisions:
             revisions[key] = know_definition(tx, key[0], key[1], raw, job["created_at"], job["created_by"])
         jobs.append({**job, "revision": revisions[key]})
+    return jobs
+
+
+def _add_reports(tx: Connection, some: Sequence[JobRows]) -> None:
     _add_agents(tx, some)
-    _insert(tx, schema.jobs, jobs)
     _insert(tx, schema.attempts, _attempts(tx, some))
     _add_channels(tx, some)
     _insert(tx, schema.log_chunks, (row for found in some for row in found.logs))
     _insert(tx, schema.streams, (row for found in some for row in found.streams))
     _insert(tx, schema.infos, (row for found in some for row in found.infos))
+    upsert(tx, schema.contents, [row for found in some for row in found.contents])
+    upsert(tx, schema.recorded, [row for found in some for row in found.recorded])
     for table in OTHERS:
-        _insert(tx, table, (row for found in some for row in found.others.get(table, [])))
+        # Where the key does not name the job, another one may have it already.
+        upsert(tx, table, [row for found in some for row in found.others.get(table, [])])
 
 
 def _attempts(tx: Connection, some: Sequence[JobRows]) -> list[dict[str, Any]]:

@@ -24,8 +24,7 @@ from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
 from bough_server.archive.repositories import Repositories, split_model
 from bough_server.config import Config
 from bough_server.service import intake
-from bough_server.service.again import ONCE_MORE, what_was_said
-from bough_server.service.states import QUEUED
+from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 BATCH = 500
@@ -48,12 +47,14 @@ class Rebuilt:
         optimizations: How many.
         jobs: How many were read from records.
         problems: A sentence for everything that could not be used.
+        absent: How many contents of files are neither in git nor in the home.
     """
 
     models: list[str] = field(default_factory=list)
     optimizations: int = 0
     jobs: int = 0
     problems: list[str] = field(default_factory=list)
+    absent: int = 0
 
 
 def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebuilt:
@@ -79,7 +80,8 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
     store = Database.open(config.database)
     try:
         for model in found.models:
-            _Rebuild(store, repositories.path(model), model, found, progress).run()
+            contents = ContentStore(config.contents)
+            _Rebuild(store, repositories.path(model), model, found, progress, contents).run()
     except BaseException:
         store.close()
         for left in config.home.glob(f"{config.database.name}*"):  # half a store must not be taken for a whole one
@@ -124,12 +126,21 @@ _ALL = "or fetch refs/bough/*"
 class _Rebuild:
     """Of one model: its revisions, optimizations, jobs, and histories, in this order."""
 
-    def __init__(self, store: Database, repository: Path, model: str, found: Rebuilt, progress: Progress) -> None:
+    def __init__(
+        self,
+        store: Database,
+        repository: Path,
+        model: str,
+        found: Rebuilt,
+        progress: Progress,
+        contents: ContentStore,
+    ) -> None:
         self._store = store
         self._repository = repository
         self._model = model
         self._found = found
         self._progress = progress
+        self._contents = contents
         self._refused: dict[str, str] = {}  # ids of jobs whose records are not used → why
 
     def run(self) -> None:
@@ -176,6 +187,9 @@ class _Rebuild:
         records, done = reader.read(refs), 0
         while some := list(islice(records, BATCH)):
             good = list(self._checked(some, reader, chains))
+            by_ref = {record.ref: record for record in some}
+            for one in good:
+                self._found.absent += intake.keep_contents(self._contents, one, by_ref[one.ref], reader)
             self._store.write_sync(partial(intake.add_jobs, some=good))
             self._found.jobs += len(good)
             done += len(some)
@@ -199,16 +213,8 @@ class _Rebuild:
                 self._complain(record, error)
                 continue
             if chain is not None and found.job["id"] in chain.again:
-                _let_run_again(found)
+                intake.let_run_again(found)
             yield found
 
     def _complain(self, record: Record, error: BadRecord) -> None:
         self._found.problems.append(f"{record.ref} {error} It is left out.")
-
-
-def _let_run_again(found: JobRows) -> None:
-    """Its record is of an end that its user did not leave it at."""
-    job = found.job
-    if found.attempts and (said := what_was_said(job)) is not None:
-        found.attempts[-1]["message"] = said
-    job |= {**ONCE_MORE, "state": QUEUED, "queued_at": job["ended_at"], "retries": job["retries"] + 1}

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from bough.errors import NotFound
-from bough_server.service import documents, files
+from bough_server.service import documents, environments, files
 from bough_server.service import kpi as kpis
 from bough_server.service.eligible import slots_of
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
@@ -122,8 +122,16 @@ def whole_job(tx: Connection, row: Row) -> dict[str, Any]:
         "files": dict(zip(("count", "bytes"), files.count(tx, row["id"], row["attempt"]), strict=True)),
         "documents": plain(documents.by_kind(tx, row["id"], row["attempt"])),
         "journal": _journal(tx, row),
+        **{name: row[name] for name in ("revision", "folder", "source", "max_epochs", "max_time_s")},
+        "environment": _environment(tx, row),
         "history": [_attempt(tx, attempt) for attempt in reads.attempts(tx, row["id"])],
     }
+
+
+def _environment(tx: Connection, job: Row) -> Any:
+    """Return what the newest attempt ran in, as its agent told it with the exit; None until then."""
+    exits = [attempt["exit"] for attempt in reads.attempts(tx, job["id"]) if attempt["exit"]]
+    return environments.of_exit(tx, exits[-1]) if exits else None
 
 
 def _journal(tx: Connection, job: Row) -> dict[str, int]:
@@ -176,7 +184,7 @@ def points_view(
 ) -> dict[str, Any]:
     """Return the points of one channel from index ``after`` on, thinned to about ``most`` if given."""
     overrun = found.overrun.nonzero()[0]
-    same = {name: channel[name] for name in ("name", "traces", "type", "kpi", "main")}
+    same = {name: channel[name] for name in ("name", "traces", "type", "kpi", "main", "system")}
     kept: Any = slice(after, None)
     if most is not None and channel["type"] != "text":
         kept = thinned(found.y, after, most)
@@ -186,8 +194,14 @@ def points_view(
         "y": [column(trace[kept]) for trace in found.y],
         "t": column(found.t[kept]),
         "overrun": int(overrun[0]) if len(overrun) else None,
+        "cut": _place(int(overrun[0]), after, kept) if len(overrun) else None,
         "points": len(found.x),
     }
+
+
+def _place(index: int, after: int, kept: Any) -> int:
+    """Return where the first point from ``index`` on stands among those that are kept."""
+    return max(0, index - after) if isinstance(kept, slice) else int(kept.searchsorted(index))
 
 
 def column(values: Any) -> list[Any]:

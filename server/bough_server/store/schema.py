@@ -215,7 +215,8 @@ jobs = Table(
     Column("record", Text),  # ref of the commit that it became
     Index(None, "optimization", "number"),
     Index(None, "optimization", "digest"),
-    Index(None, "optimization", "generation", "state", "attempt", "reused_from"),  # all that counting by state reads
+    # all that counting by state reads
+    Index(None, "optimization", "generation", "state", "attempt", "reused_from", "partial"),
     Index(None, "state"),
     Index(None, "created_at"),
 )

@@ -105,7 +105,8 @@ def test_an_empty_coordinator_says_the_next_step(visit: Visit, recorded: Recorde
     expect(page.get_by_text("Nothing here yet")).to_be_visible()
     expect(page.get_by_text("no agent has been heard of. Start one: bough up")).to_be_visible()
     page.get_by_role("link", name="How to start one").click()
-    expect(page.get_by_text("bough agent server --coordinator")).to_be_visible()
+    expect(page.get_by_text("No agent yet")).to_be_visible()
+    expect(page.get_by_role("button", name="make a key and the command")).to_be_visible()
 
 
 def test_the_reasons_do_not_claim_that_nothing_runs_while_trials_run(visit: Visit, recorded: Recorded) -> None:

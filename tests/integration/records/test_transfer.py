@@ -14,6 +14,7 @@ from tests.integration.records.conftest import Clone, git
 from bough_cli.records import transfer
 from bough_cli.records.index import Index
 from bough_server.archive import commits
+from bough_server.archive.records import json_file
 from bough_server.archive.repositories import Repositories
 from bough_server.config import Config
 
@@ -187,15 +188,41 @@ def test_a_record_that_replaces_another_is_taken_because_it_stands_on_it(
 
 def test_a_push_to_a_coordinator_is_checked_and_becomes_known_there(clone: Clone, coordinator: Running) -> None:
     lone: dict[str, Any] = {"optimization": None, "model": "me/pushed"}
+    lone["files"] = {"definition.json": json_file({"model": "me/pushed", "command": "python train.py"})}
     good = {**lone, "kpi": None, "kpi_best": None}
     clone.write([clone.made(1, id="aaaa0001", **good), clone.made(2, id="aaaa0002", **good)])
     clone.write([clone.made(3, id="aaaa0003", kpi=17.0, **lone)])
+    clone.write([clone.made(4, id="aaaa0004", **{**good, "files": {}})])
     environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
 
     said = clone.bough("push", code=1, **environ)
 
     assert "refs/bough/jobs/manual/0000-aaaa0003 was not taken" in said
+    assert "manual/0000-aaaa0004 lacks definition.json, and the revision of its model is not here." in said
     known = coordinator.call("GET", "/api/v1/jobs?manual=true").json()["rows"]
     assert sorted(row["id"] for row in known if row["model"] == "me/pushed") == ["aaaa0001", "aaaa0002"]
-    git(clone.place, "update-ref", "-d", "refs/bough/jobs/manual/0000-aaaa0003")
+    for name in ("aaaa0003", "aaaa0004"):
+        git(clone.place, "update-ref", "-d", f"refs/bough/jobs/manual/0000-{name}")
     assert "0 records brought there, 2 were there already" in clone.bough("push", **environ)
+
+
+def test_a_push_of_a_job_that_ran_once_more_replaces_its_record_at_the_coordinator(
+    clone: Clone, coordinator: Running
+) -> None:
+    files = {"definition.json": json_file({"model": "me/again", "command": "python train.py"})}
+    facts: dict[str, Any] = {"optimization": None, "model": "me/again", "kpi": None, "kpi_best": None, "files": files}
+    facts["id"] = "bbbb0001"
+    first = clone.made(1, state="FAILED", **facts)
+    clone.write([first])
+    environ: dict[str, Any] = {"BOUGH_COORDINATOR": coordinator.url, "BOUGH_SECURE_KEY": coordinator.key("user", "me")}
+    assert "1 record brought there" in clone.bough("push", **environ)
+    clone.write([clone.made(1, attempt=2, ended_at=first.ended_at + 60, **facts)])
+    assert git(clone.place, "log", "-1", "--format=%P", first.ref).count(" ") == 1
+
+    assert "1 record brought there, 0 were there already" in clone.bough("push", **environ)
+
+    shown = coordinator.call("GET", "/api/v1/jobs/bbbb0001").json()
+    assert (shown["state"], shown["attempt"]) == ("DONE", 2)
+    git(clone.place, "update-ref", first.ref, f"{first.ref}^2")  # as a clone that has not heard of it
+    assert f"another content: {first.ref}" in clone.bough("push", code=1, **environ)
+    assert "1 record brought here" in clone.bough("pull", coordinator.url, "--model", "me/again", **environ)

@@ -21,11 +21,15 @@ def tamper(mirror: Path, ref: str, how: str) -> str:
     job = _git.run(["cat-file", "blob", f"{ref}:.bough/job.json"], git_dir=str(mirror))
     head = f"commit {ref}\ncommitter bough <bough@coordinator> {when} +0000\ndata 1\nx\nfrom {parent}\n".encode()
     own = b"M 040000 %s .bough\n" % _tree(mirror, ref)
+    nonce = b'{"recorded": {"nonce": "x"},' + job[1:]
     better = re.sub(rb'"kpi": [-0-9.e]+', b'"kpi": 0.999', job)
+    twice = b'{"kind": "section", "name": "about", "at": 1, "value": {}}\n' * 2
     change, said = {
         "newer": (own + _file(".bough/job.json", b'{"format": 99}'), "has format 99, which is newer than this version"),
         "empty": (_file("README", b"x"), "lacks job.json, or it is too large."),
         "other code": (own + _file("train.py", b"secret"), "holds other code than commit"),
+        "same row": (own + _file(".bough/tables/documents.jsonl", twice), "has the same row of documents twice."),
+        "nonce": (own + _file(".bough/job.json", nonce), "says nonce 'x', which is"),
         "better kpi": (own + _file(".bough/job.json", better), "says KPI 0.999, but its points give "),
     }[how]
     _git.run(["update-ref", "-d", ref, old], git_dir=str(mirror))

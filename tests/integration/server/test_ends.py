@@ -157,7 +157,9 @@ def test_the_kpi_is_reduced_from_finite_values_before_the_stop(play: Play, reduc
         assert (shown["kpi_last"], shown["kpi_best"], shown["kpi_best_x"]) == (0.3, 0.8, 1.0)
         points = await stage.coordinator.jobs.points(claim["job_id"], "accuracy")
         assert points["channels"][0]["y"] == [values]
-        assert points["channels"][0]["overrun"] == 4
+        assert (points["channels"][0]["overrun"], points["channels"][0]["cut"]) == (4, 4)
+        later = await stage.coordinator.jobs.points(claim["job_id"], "accuracy", after=3)
+        assert (later["channels"][0]["overrun"], later["channels"][0]["cut"]) == (4, 1)
 
     play(story)
 

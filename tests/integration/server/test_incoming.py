@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, MovedClock, started
 from tests.integration.server.tampering import refs, tamper
@@ -19,6 +20,7 @@ from bough_server.archive.archivist import Archivist
 from bough_server.coordinator import Coordinator
 from bough_server.service import check
 from bough_server.service.identity import Key
+from bough_server.store import schema
 
 
 def push(mirror: Path, to: Coordinator, *refs: str) -> None:
@@ -127,7 +129,7 @@ def test_an_optimization_that_runs_elsewhere_is_paused_here(between: Callable[[S
     between(story)
 
 
-@pytest.mark.parametrize("how", ["newer", "alone", "empty", "other code", "better kpi"])
+@pytest.mark.parametrize("how", ["newer", "alone", "empty", "other code", "better kpi", "same row", "nonce"])
 def test_what_does_not_agree_is_refused_with_a_sentence_and_goes(between: Callable[[Story], None], how: str) -> None:
     async def story(stage: Stage, second: Coordinator, made: str, mirror: Path) -> None:
         (ref,) = [name for name in refs(mirror, f"refs/bough/jobs/{made}") if "/0001-" in name]
@@ -158,5 +160,78 @@ def test_the_desk_names_what_it_cannot_take(between: Callable[[Story], None]) ->
             await second.records.take(ADMIN, {})
         with pytest.raises(Forbidden, match="may not create anything of me/digits"):
             await taken(second, Key("k", "k", "user", "you"))
+
+    between(story)
+
+
+def test_a_further_record_of_a_job_that_ran_once_more_replaces_the_first(
+    between: Callable[[Story], None], tmp_path: Path
+) -> None:
+    async def story(stage: Stage, second: Coordinator, made: str, mirror: Path) -> None:
+        other = await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent("cleo")
+        claim = await one(agent)
+        await agent.deliver(claim, told(claim["values"]), b"Traceback\n", exit_code=1)
+        await archived(stage.coordinator, tmp_path / "first.git")
+        push(tmp_path / "first.git", second, "jobs/*", "optimizations/*", "models/*")
+        assert (await taken(second))["refused"] == []
+        assert (await second.jobs.one(claim["job_id"]))["state"] == "FAILED"
+
+        await stage.coordinator.life.retry(ADMIN, other, {"failed": True})
+        again = await one(agent)
+        await agent.deliver(again, told(again["values"]), b"well\n")
+        await archived(stage.coordinator, tmp_path / "later.git")
+        push(tmp_path / "later.git", second, f"jobs/{other}/*")
+        found = await taken(second)
+
+        assert (len(found["accepted"]), found["refused"]) == (1, [])
+        shown = await second.jobs.one(claim["job_id"])
+        assert (shown["state"], shown["attempt"]) == ("DONE", 2)
+        assert await exports(second, other) == await exports(stage.coordinator, other)
+        assert await second.jobs.log(claim["job_id"]) == await stage.coordinator.jobs.log(claim["job_id"])
+        assert await second.store.read(check.violations) == []
+        losses = [row["loss"] for row in await ends(second, other)]
+        assert losses == [row["loss"] for row in await ends(stage.coordinator, other)]
+        assert losses[0] is None
+        assert losses[1] is not None
+        push(tmp_path / "later.git", second, f"jobs/{other}/*")
+        assert len((await taken(second))["known"]) == 1
+        push(tmp_path / "first.git", second, f"jobs/{other}/*")  # the first is part of what is here
+        assert len((await taken(second))["known"]) == 1
+        assert (await second.jobs.one(claim["job_id"]))["state"] == "DONE"
+
+    between(story)
+
+
+async def ends(coordinator: Coordinator, optimization: str) -> list[dict[str, Any]]:
+    mine = schema.history.c.optimization == optimization
+    wanted = select(schema.history).where(mine).order_by(schema.history.c.seq)
+    return await coordinator.store.read(lambda tx: [dict(row) for row in tx.execute(wanted).mappings()])
+
+
+def test_a_further_record_of_a_job_that_runs_again_here_is_refused(
+    between: Callable[[Story], None], tmp_path: Path
+) -> None:
+    async def story(stage: Stage, second: Coordinator, made: str, mirror: Path) -> None:
+        other = await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent("cleo")
+        claim = await one(agent)
+        await agent.deliver(claim, told(claim["values"]), exit_code=1)
+        await archived(stage.coordinator, tmp_path / "first.git")
+        push(tmp_path / "first.git", second, "jobs/*", "optimizations/*")
+        await taken(second)
+        await second.life.retry(ADMIN, other, {"failed": True})
+        await stage.coordinator.life.retry(ADMIN, other, {"failed": True})
+        again = await one(agent)
+        await agent.deliver(again, told(again["values"]))
+        await archived(stage.coordinator, tmp_path / "later.git")
+        push(tmp_path / "later.git", second, f"jobs/{other}/*")
+
+        (refused,) = (await taken(second))["refused"]
+
+        assert "is known here with another record than the commit" in refused["detail"]
+        assert (await second.jobs.one(claim["job_id"]))["state"] == "QUEUED"
+        push(tmp_path / "later.git", second, "models/*")
+        assert (await taken(second))["refused"] == []
 
     between(story)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, insert, select
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, Agent, MovedClock, happened, journal, started
 
 from bough import _git
 from bough_server.api.export import csv_lines, jsonl_lines
 from bough_server.archive.archivist import Archivist
+from bough_server.archive.files import INLINE_BYTES
+from bough_server.archive.gathering import OTHERS
 from bough_server.archive.repositories import Repositories
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
 from bough_server.optimizers.client import OptimizerProcess
 from bough_server.service import check
 from bough_server.service.rebuild import Rebuilt, rebuild
+from bough_server.store import schema
+from bough_server.store.contents import ContentStore
 
 DEFINITION: dict[str, Any] = {
     "model": "me/digits",
@@ -54,7 +61,17 @@ def told(values: Mapping[str, Any]) -> bytes:
             ["p", "undeclared", epoch / 7, 1e-300],
             ["g", epoch, 5],
         ]
+    lines += [["d", "section", "about", {"text": "é"}], ["f", "out/modèl.bin", {**WEIGHTS, "title": "Weights"}]]
     return journal(*lines, ["s", "=done"])
+
+
+DATA = b"\0weights\r\n" * 100
+WEIGHTS = {"sha256": hashlib.sha256(DATA).hexdigest(), "bytes": len(DATA)}
+
+
+async def hand_in(agent: Agent, claim: dict[str, Any], data: bytes = DATA) -> None:
+    """Send a content that a journal names; one that the coordinator has already is known by its name."""
+    await agent.sync([(claim, f"files/{hashlib.sha256(data).hexdigest()}-{len(data)}", 0, data)])
 
 
 async def one(agent: Agent) -> dict[str, Any]:
@@ -96,6 +113,7 @@ async def a_rich_life(stage: Stage) -> str:
     agent = await stage.agent("anna", slots=3)
     for _ in range(3):
         claim = await one(agent)
+        await hand_in(agent, claim)
         await agent.deliver(claim, told(claim["values"]), b"hello\nlog\n")
     made = await optimize(stage, commit, warm_start=first, max_parallel=1, on_failure={"retry": 1})
     await stage.coordinator.optimizations.enqueue(ADMIN, made, {"values": {"x": 0.25, "n": 2, "kind": "b"}})
@@ -154,6 +172,8 @@ async def shown(coordinator: Coordinator, optimization: str) -> dict[str, Any]:
         "jobs": whole,
         "points": {job_id: await jobs.points(job_id) for job_id in whole},
         "logs": {job_id: await jobs.log(job_id) for job_id in whole},
+        "files": {job_id: await jobs.files(job_id) for job_id in whole},
+        "documents": {job_id: await jobs.documents(job_id) for job_id in whole},
         "optimization": await coordinator.optimizations.one(optimization),
         "asks": await searches.stored(optimization),
         "model": await coordinator.models.one("me/digits"),
@@ -163,7 +183,8 @@ async def shown(coordinator: Coordinator, optimization: str) -> dict[str, Any]:
 async def archived(coordinator: Coordinator, mirror: Path) -> None:
     """Write all records, then clone what the coordinator hosts, as anybody could."""
     repositories = Repositories(coordinator.ground.config.repositories)
-    await Archivist(coordinator.store, repositories).flush()
+    contents = ContentStore(coordinator.ground.config.contents)
+    await Archivist(coordinator.store, repositories, contents=contents).flush()
     place = str(repositories.path("me/digits"))
     await asyncio.to_thread(_git.run, ["clone", "--quiet", "--mirror", place, str(mirror)], allow_file=True)
 
@@ -294,6 +315,93 @@ def test_a_trial_that_was_to_run_once_more_when_the_store_was_lost_does_so(stage
             parents = _git.run(["log", "-1", "--format=%P", ref], git_dir=place).decode().split()
             assert parents[0] == claim["commit"]
             assert len(parents) == 2
+        finally:
+            await second.stop()
+
+    asyncio.run(story())
+
+
+def test_a_large_file_is_a_pointer_in_git_and_its_content_is_kept_where_it_is(stage: Stage, tmp_path: Path) -> None:
+    """The larger one of two files; and one whose name is a folder of another."""
+    large, small = b"x" * (INLINE_BYTES + 1), b"small"
+
+    async def story() -> None:
+        stage.coordinator = first = await started(stage.home, stage.clock, stage.optimizer)
+        await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent()
+        claim = await one(agent)
+        names = [("a", large), ("b", small), ("c/d", small), ("c", small)]
+        files = [["f", name, {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}] for name, data in names]
+        for data in (large, small):
+            await hand_in(agent, claim, data)
+        await agent.deliver(claim, journal(["c", "acc", KPI], ["p", "acc", 1, 0.5], *files))
+        await archived(first, tmp_path / "mirror.git")
+        before = await first.jobs.files(claim["job_id"])
+        await first.stop()
+
+        mirror = str(tmp_path / "mirror.git")
+        ref = _git.run(["for-each-ref", "--format=%(refname)", "refs/bough/jobs"], git_dir=mirror).decode().strip()
+
+        def blob(path: str) -> str:
+            return _git.run(["cat-file", "blob", f"{ref}:.bough/files/{path}"], git_dir=mirror).decode()
+
+        assert blob("a") == f"bough content\nsha256 {hashlib.sha256(large).hexdigest()}\nbytes {len(large)}\n"
+        assert (blob("b"), blob("c/d")) == ("small", "small")
+        found = await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "without")
+        assert (found.absent, found.problems) == (1, [])
+        shutil.copytree(stage.home / "contents", tmp_path / "with" / "contents")
+        found = await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "with")
+        assert found.absent == 0
+        second = await started(tmp_path / "with", stage.clock, OptimizerProcess())
+        try:
+            assert await second.jobs.files(claim["job_id"]) == before
+            assert (await second.jobs.file(claim["job_id"], "a")).read_bytes() == large
+        finally:
+            await second.stop()
+
+    asyncio.run(story())
+
+
+def test_every_table_of_a_job_comes_back(stage: Stage, tmp_path: Path) -> None:
+    """Also by what a script that recorded itself is known: pushed again it is the same job."""
+    tables = (*OTHERS, schema.contents, schema.recorded)
+
+    def rows(tx: Connection) -> dict[str, list[Any]]:
+        return {table.name: sorted(map(repr, tx.execute(select(table)).all())) for table in tables}
+
+    async def story() -> None:
+        stage.coordinator = first = await started(stage.home, stage.clock, stage.optimizer)
+        await optimize(stage, await code_of(stage), max_trials=1, initial_random=1)
+        agent = await stage.agent()
+        claim = await one(agent)
+        key = {"job": claim["job_id"], "attempt": 1}
+        await hand_in(agent, claim)
+        registered = told(claim["values"]) + journal(["d", "action", "rate", {"title": "Rate"}])
+        call = {**key, "name": "rate", "args": {"n": 1}, "asked_at": 5.0, "asked_by": "k", "answered_at": 6.0}
+        refused = {**key, "sha256": "0" * 64, "reason": "is too large"}
+        by_hand = {"nonce": "0123456789abcdef" * 2, "job": claim["job_id"], "created_at": 7.0}
+
+        def add(tx: Connection) -> None:
+            tx.execute(insert(schema.action_calls), {**call, "id": "call0001", "answer": {"value": [1, None]}})
+            tx.execute(insert(schema.refused_contents), refused)
+            tx.execute(insert(schema.recorded), by_hand)
+
+        await first.store.write(add)
+        await agent.deliver(claim, registered)
+        before = await first.store.read(rows)
+        assert all(before.values()), before
+        await archived(first, tmp_path / "mirror.git")
+        await first.stop()
+
+        assert (await asyncio.to_thread(anew, tmp_path / "mirror.git", tmp_path / "anew")).problems == []
+
+        second = await started(tmp_path / "anew", stage.clock, OptimizerProcess())
+        try:
+            after = await second.store.read(rows)
+            when = re.compile(r"[0-9.]+\)$")  # a content is younger here
+            for found in (before, after):
+                found["contents"] = [when.sub("", row) for row in found["contents"]]
+            assert after == before
         finally:
             await second.stop()
 

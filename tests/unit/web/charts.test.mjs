@@ -39,7 +39,7 @@ test("the best trial's curve is drawn last, over the others", () => {
 });
 
 test("points after the stop are a dashed line of their own, and what is no number is a gap", () => {
-  const channel = { traces: ["loss"], x: [1, 2, 3], y: [["nan", 0.5, 0.4]], overrun: 2 };
+  const channel = { traces: ["loss"], x: [1, 2, 3], y: [["nan", 0.5, 0.4]], cut: 2 };
 
   const [before, after] = channelChart(channel)(colours).series;
 

@@ -53,6 +53,7 @@ class World:
         self.jobs = [self._job(rng, number, number > count - running) for number in range(1, count + 1)]
         self.why: list[str] = []
         self.logged_in = True
+        self.state = "RUNNING"
         agent = {
             "id": "a1",
             "name": "gpu1",
@@ -110,7 +111,7 @@ class World:
         return {
             "id": "p7tq2m4x",
             "model": "me/digits",
-            "state": "RUNNING",
+            "state": self.state,
             "reason": None,
             "created_at": STARTED,
             "ended_at": None,
@@ -149,6 +150,8 @@ class World:
             "y": [ys],
             "t": ts,
             "overrun": None,
+            "cut": None,
+            "system": False,
         }
         loss = [1 - y for y in ys]
         both = {
@@ -170,7 +173,11 @@ class World:
             "y": [["warm <i>start</i>"]],
             "t": ts[:1],
         }
-        return [accuracy, {**both, "y": [loss, ["nan", *loss[1:]]], "overrun": 10}, {**note, "overrun": None}]
+        return [
+            accuracy,
+            {**both, "y": [loss, ["nan", *loss[1:]]], "overrun": 10, "cut": 10},
+            {**note, "overrun": None, "cut": None},
+        ]
 
     def answer(self, path: str, fields: dict[str, list[str]]) -> Any:
         """The reply to one GET below /api/v1, or None."""
@@ -185,9 +192,29 @@ class World:
         if path == "/optimizations/p7tq2m4x/curves":
             return self._curves(fields)
         if path == "/optimizations/p7tq2m4x/importance":
-            return {"parts": [{"name": "optimizer.sgd.lr", "share": 0.7}, {"name": "batch_size", "share": 0.2}]}
+            shares = {"optimizer.sgd.lr": 0.7, "batch_size": 0.2}
+            parameters = [
+                {"path": path, "importance": one, "spread": 0.05, "given": None} for path, one in shares.items()
+            ]
+            pairs = [{"paths": ["batch_size", "optimizer.sgd.lr"], "importance": 0.08, "spread": 0.02}]
+            return {"trials": 22, "parameters": parameters, "interactions": pairs, "warnings": [], "reason": None}
+        if path == "/optimizations/p7tq2m4x/edits":
+            return {"rows": [], "total": 0}
+        if path == "/jobs":
+            held = [job for job in self.jobs if job["state"] == "RUNNING"]
+            return {"rows": held, "total": len(held)}
+        if path == "/agents/a1/usage":
+            busy = {"name": "cpu", "unit": "%", "x": [STARTED, STARTED + 10], "y": [12.5, 80]}
+            return {"agent": "a1", "name": "gpu1", "channels": [busy]}
         if path.startswith("/jobs/"):
             job_id, _, what = path[6:].partition("/")
+            if what and job_id in self.points and what != "points":
+                return {
+                    "files": {"rows": [], "total": 0},
+                    "documents": {"rows": [], "total": 0},
+                    "actions": {"actions": [], "calls": []},
+                    "marks": {"star": False, "tags": [], "note": ""},
+                }.get(what)
             if what == "points" and job_id in self.points:
                 return {"channels": self.channels(job_id)}
             return next((job for job in self.jobs if job["id"] == job_id), None)
@@ -297,7 +324,8 @@ class Recorded:
             offset, limit = int(fields["offset"][0]), int(fields["limit"][0])
             self._send(request, 200, "text/plain", LOG[offset : offset + limit], {"Bough-Log-Bytes": str(len(LOG))})
         elif request.command == "POST":
-            self._send_json(request, 200, {**self.world.optimization(), "state": "PAUSED"})
+            self.world.state = "PAUSED"  # it holds still, whatever was asked of it
+            self._send_json(request, 200, self.world.optimization())
         else:
             reply = self.world.answer(path, fields)
             missing = {

@@ -36,7 +36,7 @@ test("a trial without a hyperparameter, or without a KPI that is a number, break
   const contour = contourChart(TRIALS, ["lr", "act"], "accuracy", false)(colours);
   assert.ok(contour.series[0].data.every(([, , one]) => one >= 0.5 && one <= 0.9));
   assert.equal(contour.series[1].data.length, 2);
-  assert.deepEqual(importanceChart([{ name: "a", share: 0.2 }, { name: "b", share: 0.7 }])(colours).yAxis.data, ["a", "b"]);
+  assert.deepEqual(importanceChart([{ path: "a", importance: 0.2 }, { path: "b", importance: 0.7 }])(colours).yAxis.data, ["a", "b"]);
 });
 
 test("trials that run at once have a lane each, one after the other share one", () => {

@@ -1,4 +1,5 @@
 /** What the charts show: from trials and points to ECharts options. Pure functions, tested without a browser. */
+import { optionsOf, withOptions } from "./axes.js";
 import { isEnded, isFinite, number } from "./format.js";
 
 /** What all charts have in common; `x` and `y` are the names of the axes. */
@@ -89,23 +90,31 @@ export function curvesChart(optimization, curves, trials, name) {
   });
 }
 
-/** The traces of one channel of a job; what came after the stop is drawn faint. */
+/** The traces of one channel of a job, its axes as the script wants them; what came after the stop is drawn faint. */
 export function channelChart(channel) {
-  const cut = channel.overrun ?? channel.x.length;
-  return (colours) => ({
-    ...base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] }),
-    legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
-    series: channel.traces.flatMap((trace, k) => {
-      const pairs = channel.x.map((x, i) => [plain(x), plain(channel.y[k][i])]);
-      const line = {
-        type: "line", name: trace, symbol: "circle", symbolSize: 5, showSymbol: pairs.length < 60, sampling: "lttb", color: colours.series[k % 8],
-        data: pairs.slice(0, cut), tooltip: { formatter: ({ data }) => `${trace}\n${number(data[0])}: ${number(data[1])}` },
-      };
-      if (cut >= pairs.length) return [line];
-      return [line, { ...line, name: `${trace}, after the stop`, data: pairs.slice(Math.max(0, cut - 1)), lineStyle: { type: "dashed", opacity: 0.5 }, itemStyle: { opacity: 0.5 } }];
-    }),
-  });
+  const { xaxis, yaxis, title } = optionsOf(channel);
+  const cut = channel.cut ?? channel.x.length;
+  return (colours) => {
+    const option = base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] });
+    return {
+      ...option, xAxis: withOptions(option.xAxis, xaxis, channel.x), yAxis: withOptions(option.yAxis, yaxis, channel.y.flat()),
+      title: title ? { text: title, left: "center", textStyle: { color: colours.ink, fontSize: 12 } } : undefined,
+      legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
+      series: channel.traces.flatMap((trace, k) => {
+        const pairs = channel.x.map((x, i) => [along(x, xaxis.type), along(channel.y[k][i], yaxis.type)]);
+        const line = {
+          type: "line", name: trace, symbol: "circle", symbolSize: 5, showSymbol: pairs.length < 60, sampling: "minmax", color: colours.series[k % 8], clip: true,
+          data: pairs.slice(0, cut), tooltip: { formatter: ({ data }) => `${trace}\n${number(data[0])}: ${number(data[1])}` },
+        };
+        if (cut >= pairs.length) return [line];
+        return [line, { ...line, name: `${trace}, after the stop`, data: pairs.slice(Math.max(0, cut - 1)), lineStyle: { type: "dashed", opacity: 0.5 }, itemStyle: { opacity: 0.5 } }];
+      }),
+    };
+  };
 }
+
+/** A logarithm has no place for zero and below. */
+const along = (one, type) => (type === "log" && !(one > 0) ? null : plain(one));
 
 /** The curves of one channel of several jobs over each other; `curves` are channels with `id` and `label`. */
 export function overlayChart(curves) {
@@ -118,6 +127,16 @@ export function overlayChart(curves) {
       data: curve.x.map((x, n) => ({ id: curve.id, value: [plain(x), plain(curve.y[k][n])] })),
       tooltip: { formatter: ({ data, seriesName }) => `${seriesName}\n${number(data.value[0])}: ${number(data.value[1])}` },
     }))),
+  });
+}
+
+/** A channel of a machine's usage, small and without axes; x are seconds since the epoch. */
+export function sparkline({ x, y, unit }) {
+  return (colours) => ({
+    animation: false, grid: { left: 0, right: 0, top: 2, bottom: 2 },
+    xAxis: { type: "value", show: false, min: "dataMin", max: "dataMax" },
+    yAxis: { type: "value", show: false, min: 0, max: unit === "%" ? 100 : undefined },
+    series: [{ type: "line", showSymbol: false, silent: true, sampling: "minmax", lineStyle: { width: 1.5, color: colours.accent }, areaStyle: { color: colours.accent, opacity: 0.15 }, data: x.map((at, i) => [at, plain(y[i])]) }],
   });
 }
 

@@ -39,7 +39,7 @@ export function useDefinition(first) {
   }
 
   useEffect(() => {
-    check({ definition: first }, 0);
+    if (turn.current === 0) check({ definition: first }, 0); // who typed at once comes first
     return () => clearTimeout(timer.current);
   }, []);
   return { ...state, change, write };

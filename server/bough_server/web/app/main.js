@@ -6,6 +6,7 @@ import { html } from "./html.js";
 import { Agents } from "./views/agents.js";
 import { Browser } from "./views/browser.js";
 import { Compare } from "./views/compare.js";
+import { Edit } from "./views/edit.js";
 import { Job } from "./views/job.js";
 import { Keys } from "./views/keys.js";
 import { Model } from "./views/model.js";
@@ -24,6 +25,7 @@ const VIEWS = {
   keys: [Keys, Keys],
   compare: [Compare, Compare],
   new: [NewOptimization, NewOptimization],
+  edit: [NoSuchView, Edit],
 };
 const NAMED = [["models", "Models"], ["optimizations", "Optimizations"], ["jobs", "Jobs"], ["agents", "Agents"], ["keys", "Keys"]];
 

@@ -154,16 +154,16 @@ function near(points, u, v) {
   return sum / weights;
 }
 
-/** `[{name, share, low?, high?}]`, the most important on top. */
+/** `parameters` of the API: `[{path, importance}]`, the most important on top. */
 export function importanceChart(parts) {
-  const rising = [...parts].sort((a, b) => a.share - b.share);
+  const rising = [...parts].sort((a, b) => a.importance - b.importance);
   return (colours) => {
     const option = base(colours, { x: "share of the variance", y: "" });
     return {
       ...option, grid: { ...option.grid, top: 8, right: 40 },
       xAxis: { ...option.xAxis, min: 0, scale: false },
-      yAxis: { type: "category", data: rising.map((one) => one.name), axisLabel: { color: colours.ink, width: 190, overflow: "truncate" }, axisTick: { show: false }, axisLine: { lineStyle: { color: colours.line } } },
-      series: [{ type: "bar", barMaxWidth: 18, itemStyle: { color: colours.accent }, label: { show: true, position: "right", color: colours.text, formatter: ({ value }) => number(value, 2) }, data: rising.map((one) => one.share), tooltip: { formatter: ({ name, value }) => `${name}: ${number(100 * value, 3)} %` } }],
+      yAxis: { type: "category", data: rising.map((one) => one.path), axisLabel: { color: colours.ink, width: 190, overflow: "truncate" }, axisTick: { show: false }, axisLine: { lineStyle: { color: colours.line } } },
+      series: [{ type: "bar", barMaxWidth: 18, itemStyle: { color: colours.accent }, label: { show: true, position: "right", color: colours.text, formatter: ({ value }) => number(value, 2) }, data: rising.map((one) => one.importance), tooltip: { formatter: ({ name, value }) => `${name}: ${number(100 * value, 3)} %` } }],
     };
   };
 }

@@ -46,11 +46,14 @@ function Importance({ optimization, count }) {
   const [failure, setFailure] = useState(null);
   const step = Math.floor(count / 5); // anew with every fifth result
   useEffect(() => { get(`/optimizations/${optimization.id}/importance`).then((reply) => { setFound(reply); setFailure(null); }, setFailure); }, [optimization.id, step]);
-  const parts = found?.parts || [];
+  const parts = found?.parameters || [];
   const draw = useMemo(() => importanceChart(parts), [found]);
-  return html`<section><h2>Importance</h2>${failure ? html`<p class="quiet">${failure.what} ${failure.remedy}</p>` : null}
-    ${parts.length ? html`<${Chart} draw=${draw} size="chart-small" label=${parts.map((one) => `${one.name} ${number(100 * one.share, 2)} %`).join(", ")} />` : null}
-    ${found?.note ? html`<p class="quiet">${found.note}</p>` : null}</section>`;
+  const together = (found?.interactions || []).filter((one) => one.importance >= 0.01).slice(0, 3);
+  return html`<section><h2>Importance</h2>${!found && !failure ? html`<p class="quiet">being reckoned …</p>` : null}${failure ? html`<p class="quiet">${failure.what} ${failure.remedy}</p>` : null}
+    ${parts.length ? html`<${Chart} draw=${draw} size="chart-small" label=${parts.map((one) => `${one.path} ${number(100 * one.importance, 2)} %`).join(", ")} />` : null}
+    ${together.length ? html`<p class="quiet">Together: ${together.map((one) => `${one.paths.join(" and ")} ${number(100 * one.importance, 2)} %`).join(", ")}.</p>` : null}
+    ${parts.length ? html`<p class="quiet">Shares of the variance of the KPI over the space, from ${found.trials} trials.</p>` : null}
+    ${[found?.reason, ...(found?.warnings || [])].filter(Boolean).map((text) => html`<p class="quiet" key=${text}>${text}</p>`)}</section>`;
 }
 
 function Slice({ optimization, all, paths, kpiName, onPick, onHover }) {

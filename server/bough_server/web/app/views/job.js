@@ -1,108 +1,104 @@
-/** One job: its values, its channels as charts, its log as it grows, and how it ended. */
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { exportUrl, get, post } from "../api.js";
-import { Chart } from "../chart.js";
-import { channelChart } from "../charts.js";
-import { duration, isEnded, moment, number } from "../format.js";
+/** One job: its values, its channels as charts, its log as it grows, what it handed in, where it came from, and how it ended. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { write } from "../address.js";
+import { exportUrl, get } from "../api.js";
+import { isEnded } from "../format.js";
 import { html } from "../html.js";
-import { useLive } from "../live.js";
-import { jobFlag, optimizationLink, Progress, State, Trouble, Values } from "../parts.js";
+import { throttled, useLive } from "../live.js";
+import { Note, Star, Tags } from "../marks.js";
+import { jobFlag, optimizationLink, State, Trouble, Values } from "../parts.js";
+import { Actions } from "./actions.js";
+import { Channels, grow, isLong, joined, MOST, SystemChannels } from "./channels.js";
+import { Handed } from "./files.js";
+import { Attempts, Doubts, Facts, Provenance } from "./jobfacts.js";
+import { JobSteering } from "./jobsteering.js";
 import { Log } from "./log.js";
+import { Missing } from "./missing.js";
+
+const AGAIN_MS = 2000; // at most so often is everything but the points read again
+const RECORD_LOOKS = 15;
 
 export function Job({ id, tell }) {
   const [job, setJob] = useState(null);
   const [channels, setChannels] = useState([]);
   const [grown, setGrown] = useState(0); // rises when there is more log to read
+  const [news, setNews] = useState(0); // rises when there may be files, documents or answers
   const { state, failure } = useLive([`job:${id}`], load, told);
   useEffect(() => tell(state), [state]);
+  const latest = useRef(null);
+  latest.current = { read, load };
+  const again = useRef(throttled(() => latest.current.read().catch(() => {}), AGAIN_MS)).current;
+  const whole = useRef(throttled(() => latest.current.load().catch(() => {}), AGAIN_MS)).current;
+
+  const isAwaited = job !== null && isEnded(job.state) && !job.record;
+  useEffect(() => {
+    // Its record is written a moment after its end, and nothing tells of it.
+    if (!isAwaited) return undefined;
+    let left = RECORD_LOOKS;
+    const timer = setInterval(() => (left-- > 0 ? again() : clearInterval(timer)), AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [isAwaited]);
+
+  async function read() {
+    const one = await get(`/jobs/${id}`);
+    setJob(one);
+    setNews((was) => was + 1);
+    return one;
+  }
 
   async function load() {
     // One after the other: when there is no such job, that is what has to be said, not that it has no points.
-    const one = await get(`/jobs/${id}`);
-    const points = await get(`/jobs/${id}/points`);
-    setJob(one);
-    setChannels(points.channels);
+    const one = await read();
+    const points = await get(`/jobs/${one.id}/points`, { most: MOST });
+    setChannels(joined(points.channels, one));
     setGrown((was) => was + 1);
   }
 
   function told(kind, data) {
-    if (kind === "job" && data.id === job?.id) setJob((was) => ({ ...was, ...data }));
+    if (kind === "job" && data.id === job?.id) {
+      if (data.attempt !== job.attempt || isEnded(data.state)) whole(); // other points, or a record and an exit
+      else again();
+      setJob((was) => ({ ...was, ...data }));
+    }
     if (kind === "log") setGrown((was) => was + 1);
     if (kind !== "points") return;
-    if (channels.some((channel) => channel.name === data.channel)) setChannels((was) => was.map((one) => grow(one, data)));
-    else load().catch(() => {}); // a new channel: its traces and type are in the reply
+    const known = channels.find((channel) => channel.name === data.channel);
+    if (!known || isLong(known)) whole(); // a new channel: its traces, type and axes are in the reply
+    else setChannels((was) => was.map((one) => grow(one, data)));
+    again();
   }
 
   const title = job && (job.number === null ? `job ${job.id}` : `trial ${job.number}`);
   document.title = job ? `${title} of ${job.model} · bough` : "bough";
-  if (!job) return html`<${Trouble} failure=${failure} />`;
-  return html`<p class="crumbs"><a href="#/optimizations">Optimizations</a>${job.optimization ? html` / <a href=${optimizationLink(job.optimization)}>${job.model} ${job.optimization}</a>` : null}</p>
+  if (!job) return html`<${Missing} failure=${failure} what="job" />`;
+  return html`<p class="crumbs">${job.optimization ? html`<a href="#/optimizations">Optimizations</a> / <a href=${optimizationLink(job.optimization)}>${job.model} ${job.optimization}</a>` : html`<a href=${write("models", job.model)}>${job.model}</a>`}</p>
     <div class="heading">
       <h1>${title} <span class="id">${job.id}</span></h1>
       <${State} of=${job.state} why=${job.end_reason} flag=${jobFlag(job)} />
-      <${Stop} job=${job} changed=${setJob} />
-      <a class="button" href=${exportUrl("jobs", job.id) + "&points=true"} download>CSV</a>
+      <span class="steering"><${JobSteering} job=${job} changed=${(one) => { setJob((was) => ({ ...was, ...one })); again(); }} />
+        <a class="button" href=${exportUrl("jobs", job.id) + "&points=true"} download>CSV</a></span>
     </div>
     <${Trouble} failure=${failure} />
     ${job.message ? html`<div class="note ${job.state === "FAILED" ? "note-bad" : ""}">${job.message}</div>` : null}
+    <${Doubts} job=${job} />
     <div class="columns">
-      <section><h2>Values</h2><${Values} of=${job.values} /></section>
+      <section><h2>Values</h2><${Values} of=${job.values} /><${Marks} id=${job.id} title=${title} /></section>
       <${Facts} job=${job} />
     </div>
     <${Channels} channels=${channels} job=${job} />
-    <${Log} id=${id} attempt=${job.attempt} grown=${grown} />`;
+    <${Actions} job=${job} news=${news} />
+    <${Handed} job=${job} news=${news} />
+    <${Log} id=${job.id} attempt=${job.attempt} grown=${grown} />
+    <${SystemChannels} channels=${channels} />
+    <div class="columns"><${Provenance} job=${job} /><${Attempts} job=${job} /></div>`;
 }
 
-function Stop({ job, changed }) {
-  const [failure, setFailure] = useState(null);
-  const [sure, setSure] = useState(false);
-  if (isEnded(job.state)) return null;
-  const go = () => (sure ? post(`/jobs/${job.id}/stop`).then(changed, setFailure).then(() => setSure(false)) : setSure(true));
-  return html`<span class="steering" onMouseLeave=${() => setSure(false)}><button type="button" onClick=${go}>${sure ? "really stop?" : "stop"}</button><${Trouble} failure=${failure} /></span>`;
-}
-
-function Facts({ job }) {
-  return html`<section><h2>So far</h2>
-    <p class="headline"><span class="best">${number(job.kpi)}</span> <span class="quiet">KPI${job.kpi_best !== null && job.kpi_best !== job.kpi ? `, best ${number(job.kpi_best)} at ${number(job.kpi_best_x)}` : ""}</span></p>
-    <dl class="facts">
-      <div><dt>epochs</dt><dd><${Progress} done=${job.epochs} total=${job.epochs_total} /></dd></div>
-      ${job.status ? html`<div><dt>says</dt><dd>${job.status}</dd></div>` : null}
-      <div><dt>started</dt><dd>${moment(job.started_at)}${job.ended_at ? `, ended ${moment(job.ended_at)}` : ""}</dd></div>
-      <div><dt>time</dt><dd>${duration(job.duration_s)}</dd></div>
-      <div><dt>agent</dt><dd>${job.agent || "–"}${job.attempt > 1 ? `, attempt ${job.attempt}` : ""}</dd></div>
-      <div><dt>exit code</dt><dd>${number(job.exit_code)}</dd></div>
-      <div><dt>code</dt><dd class="id">${(job.commit || "–").slice(0, 10)}</dd></div>
-      <div><dt>record</dt><dd class="id">${job.record || "–"}</dd></div>
-    </dl></section>`;
-}
-
-/** New points behind those that are here; what an earlier reply already held is skipped. */
-function grow(channel, { channel: name, x, y, t }) {
-  if (channel.name !== name) return channel;
-  const last = channel.t.length ? channel.t[channel.t.length - 1] : -Infinity;
-  const fresh = t.map((time, i) => i).filter((i) => t[i] > last);
-  const added = (old, values) => old.concat(fresh.map((i) => values[i]));
-  return { ...channel, x: added(channel.x, x), y: channel.y.map((one, k) => added(one, y[k])), t: added(channel.t, t) };
-}
-
-function Channels({ channels, job }) {
-  if (channels.length === 0) {
-    const next = isEnded(job.state) ? "It ended without sending a point." : "Charts appear with the first point it sends.";
-    return html`<section><h2>Channels</h2><p class="quiet">${next}</p></section>`;
-  }
-  const sorted = [...channels].sort((a, b) => b.kpi - a.kpi || b.main - a.main || (a.name < b.name ? -1 : 1));
-  return html`<div class="columns">${sorted.map((channel) => (channel.type === "text"
-    ? html`<${Words} key=${channel.name} channel=${channel} />`
-    : html`<${Curve} key=${channel.name} channel=${channel} />`))}</div>`;
-}
-
-function Curve({ channel }) {
-  const draw = useMemo(() => channelChart(channel), [channel]);
-  return html`<section><h2>${channel.name}${channel.kpi ? html` <span class="tag">KPI</span>` : null}</h2>
-    <${Chart} draw=${draw} size="chart-small" label=${`Channel ${channel.name}: ${channel.x.length} points`} /></section>`;
-}
-
-function Words({ channel }) {
-  const from = Math.max(0, channel.x.length - 20);
-  return html`<section><h2>${channel.name}</h2><dl class="facts">${channel.x.slice(from).map((x, i) => html`<div key=${from + i}><dt>${number(x)}</dt><dd>${channel.y.map((one) => one[from + i]).join(", ")}</dd></div>`)}</dl></section>`;
+/** Star, tags and note of the job. */
+function Marks({ id, title }) {
+  const [marks, setMarks] = useState(null);
+  useEffect(() => { get(`/jobs/${id}/marks`).then(setMarks, () => setMarks(null)); }, [id]);
+  if (!marks) return null;
+  return html`<div class="marks"><${Star} job=${id} on=${marks.star} label=${title} changed=${setMarks} />
+    <${Tags} job=${id} tags=${marks.tags} changed=${setMarks} onFilter=${(tag) => write("jobs", "", { where: [["tags", "contains", tag]] })} />
+    <${Note} job=${id} note=${marks.note} changed=${setMarks} /></div>`;
 }

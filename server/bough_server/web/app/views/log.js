@@ -4,6 +4,7 @@ import { log } from "../api.js";
 import { html } from "../html.js";
 import { throttled } from "../live.js";
 import { Trouble } from "../parts.js";
+import { LogSearch } from "./logsearch.js";
 
 const FIRST = 64 * 1024; // bytes of the end that are shown at once
 const CHUNK = 256 * 1024;
@@ -14,6 +15,7 @@ export function Log({ id, attempt, grown }) {
   const [from, setFrom] = useState(0);
   const [failure, setFailure] = useState(null);
   const [follow, setFollow] = useState(true);
+  const [passage, setPassage] = useState(null); // {at, text}: another part of it than the end
   const box = useRef(null);
   const reader = useRef(null);
 
@@ -52,20 +54,29 @@ export function Log({ id, attempt, grown }) {
     }
     reader.current = throttled(read, 300);
     reader.current();
+    setPassage(null);
     return () => { mine.gone = true; };
   }, [id, attempt]);
 
   useEffect(() => reader.current?.(), [grown]);
   useEffect(() => {
-    if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [text, follow]);
+    if (follow && passage === null && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [text, follow, passage]);
+  useEffect(() => {
+    if (passage && box.current) box.current.scrollTop = 0;
+  }, [passage]);
+
+  /** Show the log from this byte on, which is where a line begins. */
+  const open = (at) => log(id, at, FIRST).then(({ bytes }) => setPassage({ at, text: new TextDecoder().decode(bytes) }), setFailure);
 
   return html`<section>
     <div class="heading"><h2>Log</h2>
-      <label><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} /> follow</label>
-      ${from > 0 ? html`<span class="quiet">the first ${from} bytes are left out: <code>bough job log ${id}</code> has them</span>` : null}
+      ${passage ? html`<button type="button" onClick=${() => setPassage(null)}>back to its end</button>` : html`<label><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} /> follow</label>`}
+      ${from > 0 && !passage ? html`<span class="quiet">the first ${from} bytes are above: <button type="button" onClick=${() => open(0)}>from its begin</button></span>` : null}
+      <a class="button steering" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log?limit=4194304`} download=${`${id}.log`}>save</a>
     </div>
+    <${LogSearch} id=${id} open=${open} />
     <${Trouble} failure=${failure} />
-    ${text === "" ? html`<p class="quiet">Nothing was written to stdout or stderr yet.</p>` : html`<pre class="log" ref=${box} tabindex="0" aria-label="Log">${text}</pre>`}
+    ${text === "" ? html`<p class="quiet">Nothing was written to stdout or stderr yet.</p>` : html`<pre class="log" ref=${box} tabindex="0" aria-label="Log">${passage ? passage.text : text}</pre>`}
   </section>`;
 }

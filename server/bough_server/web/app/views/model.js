@@ -9,6 +9,7 @@ import { useLive } from "../live.js";
 import { Trouble } from "../parts.js";
 import { useSending } from "../steering.js";
 import { rowsOf } from "./agents.js";
+import { Missing } from "./missing.js";
 import { Table as Optimizations } from "./optimizations.js";
 
 export function Model({ id, tell }) {
@@ -21,7 +22,7 @@ export function Model({ id, tell }) {
     setSearches((await get("/optimizations", { model: id, limit: 50 })).rows.filter((one) => one.model === id));
   }
   document.title = `${id} · bough`;
-  if (!model) return html`<${Trouble} failure=${failure} />`;
+  if (!model) return html`<${Missing} failure=${failure} what="model" />`;
   return html`<p class="crumbs"><a href="#/models">Models</a></p>
     <div class="heading"><h1>${id}</h1><span class="quiet">revision ${model.revision}</span>
       <span class="steering"><a class="button" href=${write("jobs", "", { model: id })}>${model.jobs} jobs</a><a class="button button-main" href=${write("new", "", { model: id })}>new optimization</a></span></div>

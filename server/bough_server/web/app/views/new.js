@@ -38,8 +38,7 @@ async function beginning({ model, from }) {
   const name = optimization?.model || model;
   if (!name) return { raw: BLANK, commits: [], name: null };
   const known = await get(`/models/${name}`);
-  const number = optimization?.revision;
-  const revision = number ? await get(`/models/${name}/revisions/${number}`) : known.newest;
+  const revision = optimization ? await get(`/optimizations/${optimization.id}/definition`) : known.newest; // with what was edited since
   const mine = optimization ? [{ commit: optimization.commit, folder: optimization.folder, source: optimization.source }] : [];
   const others = known.commits.filter((one) => !mine.some((each) => each.commit === one.commit && each.folder === one.folder));
   return { raw: revision.definition, commits: [...mine, ...others], name };
@@ -47,11 +46,18 @@ async function beginning({ model, from }) {
 
 function Written({ first }) {
   const definition = useDefinition(first.raw);
-  const { raw, text, error, failure, checked, change, write: type } = definition;
-  const outside = error && !["model", "command", "git", "hyperparameters", "optimization", "env", "working_dir", "priority"].includes(error.at?.[0]) ? error : null;
   return html`<p class="crumbs"><a href="#/models">Models</a>${first.name ? html` / <a href=${write("models", first.name)}>${first.name}</a>` : null}</p>
     <div class="heading"><h1>${first.name ? "New optimization" : "New model"}</h1></div>
-    <${Trouble} failure=${failure} />
+    <${Form} definition=${definition}><${Start} raw=${definition.raw} ready=${definition.checked && !definition.error} commits=${first.commits} /><//>`;
+}
+
+const SECTIONS = ["model", "command", "git", "hyperparameters", "optimization", "env", "working_dir", "priority"];
+
+/** The form and the bough.yml beside it; `definition` is of `useDefinition`, the children stand below the text. */
+export function Form({ definition, children }) {
+  const { raw, text, error, failure, checked, change, write: type } = definition;
+  const outside = error && !SECTIONS.includes(error.at?.[0]) ? error : null;
+  return html`<${Trouble} failure=${failure} />
     ${outside ? html`<${Wrong} error=${outside} />` : null}
     <div class="beside">
       <div class="form">
@@ -63,7 +69,7 @@ function Written({ first }) {
       <section class="text"><h2>bough.yml</h2>
         <textarea class="yaml" spellcheck=${false} aria-label="The bough.yml" value=${text} onInput=${(event) => type(event.target.value)}></textarea>
         ${error ? html`<p class="wrong" role="status">${error.line ? `line ${error.line}: ` : ""}${error.what} ${error.remedy}</p>` : html`<p class="quiet" role="status">${checked ? "The coordinator understands it." : "…"}</p>`}
-        <${Start} raw=${raw} ready=${checked && !error} commits=${first.commits} />
+        ${children}
       </section>
     </div>`;
 }

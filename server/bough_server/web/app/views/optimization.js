@@ -13,6 +13,8 @@ import { Curves } from "./curves.js";
 import { Hovered } from "./hovered.js";
 import { Insight } from "./insight.js";
 import { Life } from "./life.js";
+import { Missing } from "./missing.js";
+import { Past } from "./past.js";
 import { Trials } from "./trials.js";
 
 export function Optimization({ id, fields, tell }) {
@@ -56,7 +58,7 @@ export function Optimization({ id, fields, tell }) {
   }
 
   document.title = optimization ? `${optimization.model} ${optimization.id} · bough` : "bough";
-  if (!optimization) return html`<${Trouble} failure=${failure} />`;
+  if (!optimization) return html`<${Missing} failure=${failure} what="optimization" />`;
   const running = Object.entries(optimization.counts || {}).some(([name, count]) => count > 0 && !isEnded(name) && name !== "CREATED" && name !== "QUEUED");
   return html`<${Heading} optimization=${optimization} changed=${setOptimization} reload=${load} />
     <${Trouble} failure=${failure} />
@@ -74,6 +76,7 @@ export function Optimization({ id, fields, tell }) {
         </div>
         <${Insight} ...${{ optimization, trials, kpiName, minimize, onPick: pick, onHover: hover, choose: setChosen, chosen }} />
         <${Trials} optimization=${optimization} fields=${fields} version=${version} latest=${trials} kpiName=${kpiName} onHover=${hover} />`}
+    <${Past} optimization=${optimization} />
     <${Hovered} trial=${hovered && trials.get(hovered)} kpiName=${kpiName} />`;
 }
 
@@ -83,7 +86,7 @@ const kpiLabel = (optimization, trials, kpiName) =>
 function Heading({ optimization, changed, reload }) {
   return html`<p class="crumbs"><a href="#/optimizations">Optimizations</a> / <a href=${write("models", optimization.model)}>${optimization.model}</a></p>
     <div class="heading">
-      <h1>${optimization.model} <span class="id">${optimization.id}</span></h1>
+      <h1>${optimization.model} <span class="id">${optimization.id}</span>${optimization.generation > 1 ? html` <span class="quiet">generation ${optimization.generation}</span>` : null}</h1>
       <${State} of=${optimization.state} />
       <span class="steering">
         <${Life} optimization=${optimization} changed=${changed} reload=${reload} />
