@@ -59,7 +59,7 @@ def read(folder: Path, exit: Mapping[str, Any]) -> dict[str, Channel]:
 
 
 def said(folder: Path) -> str | None:
-    """Return how the script of an attempt said that it ended: done, abort or fail, the worst of them; None: not at all."""
+    """Return how a script said that it ended: done, abort or fail, the worst of them; None where it did not."""
     lines = (line for path in (folder / _layout.JOURNALS).glob("*.jsonl") for line in _lines(path))
     words = {line[3] for line in lines if line[0] == "e"}
     return next((word for word in ("fail", "abort", "done") if word in words), None)

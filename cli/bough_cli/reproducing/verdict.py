@@ -118,7 +118,7 @@ def is_close(one: float | None, other: float | None, tolerance: float) -> bool:
 
 
 def ending(exit: Mapping[str, Any], said: str | None = None) -> str:
-    """Return how a run ended, in the words of the record's ``end_reason``: what its script said goes before its code."""
+    """Return how a run ended, in the words of the record's ``end_reason``: what its script said counts first."""
     cause = exit.get("cause")
     if cause and cause != _SCRIPT:
         return str(cause)
