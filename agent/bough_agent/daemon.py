@@ -34,6 +34,7 @@ from bough_agent.spawner_client import Spawner, SpawnerGone
 from bough_agent.workspace import Workspace
 
 LOOK_S = 0.5  # how often the files of running attempts are looked at
+TIDY_S = 86400.0  # how often caches are pruned
 FLUSH_S = 10.0  # how long a stopping agent tries to say its last words
 REQUEUE_GRACE_S = 10.0  # how long attempts have to end when the agent stops and gives them back
 REQUEUE_S = 40.0  # then it leaves
@@ -113,6 +114,7 @@ class _Daemon:
         self._wishes: dict[Key, tuple[str, str | None]] = {}  # that could not be written yet
         self._orphans: dict[Key, float] = {}  # not children of our spawner: looked at from this time on
         self._looked_at = float("-inf")
+        self._tidied_at = float("-inf")
         self._told_of_gpus_at = 0.0
         self._signals = 0
         self._quit_at: float | None = None
@@ -125,8 +127,7 @@ class _Daemon:
     # -- the loop -------------------------------------------------------------------------------------------
     def run(self) -> int:
         self._home.sweep(time.time())
-        _aside(self._kit.workspace.prune, time.time())
-        _aside(self._kit.environments.sweep, time.time())
+        self._tidy(time.monotonic())
         if self._watch is not None:
             self._watch.start()
         self._adopt()
@@ -140,8 +141,18 @@ class _Daemon:
                 self._stop_threads()
         return 130 if self._signals > 1 else 0
 
+    def _tidy(self, now: float) -> None:
+        """Drop what nobody has used for long: when the agent starts, and each day."""
+        if now - self._tidied_at < TIDY_S:
+            return
+        self._tidied_at = now
+        kit = self._kit
+        for prune in (kit.workspace.prune, kit.sources.prune, kit.environments.sweep):
+            _aside(prune, time.time())
+
     def _turn_once(self) -> None:
         now = time.monotonic()
+        self._tidy(now)
         self._look(now)
         self._talk.ask(now)
         try:

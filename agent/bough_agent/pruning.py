@@ -58,14 +58,14 @@ def prune_commits(cache: Path, before: float, keep: Iterable[str]) -> list[str]:
 
 def too_much(root: Path, names: Iterable[str], now: float, max_bytes: int) -> list[str]:
     """Return the models whose caches have to go for all to fit, those used longest ago first."""
-    caches = [(_last_use(root / f"{name}.git"), name, _size(root / f"{name}.git")) for name in names]
-    total = sum(size for _, _, size in caches)
+    caches = [(_last_use(root / f"{name}.git"), name, size(root / f"{name}.git")) for name in names]
+    total = sum(bytes_ for _, _, bytes_ in caches)
     found = []
-    for used_at, name, size in sorted(caches):
+    for used_at, name, bytes_ in sorted(caches):
         if total <= max_bytes or now - used_at < IN_USE_S:
             break
         found.append(name)
-        total -= size
+        total -= bytes_
     return found
 
 
@@ -82,7 +82,8 @@ def _last_use(cache: Path) -> float:
     return max(times, default=_used_at(cache, ""))
 
 
-def _size(folder: Path) -> int:
+def size(folder: Path) -> int:
+    """Return how many bytes the files below a folder hold."""
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:

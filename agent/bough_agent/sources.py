@@ -12,12 +12,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bough import _git, _git_links
 from bough.errors import BoughError, NotFound, UsageError
+from bough_agent import pruning
+from bough_agent.workspace import remove
 
 FETCH_S = 1800.0
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@+-]{0,250}")
@@ -79,6 +81,24 @@ class Sources:
             self._push(repository, git, commit)
         return commit
 
+    def prune(self, now: float, max_age_s: float = pruning.MAX_AGE_S, max_bytes: int = pruning.MAX_BYTES) -> None:
+        """Drop repositories that nobody has used for long, and the oldest where all are too large.
+
+        What was used in the last day, or is in use, stays; what is dropped is fetched again when needed.
+
+        Args:
+            now: Seconds since the epoch.
+            max_age_s: How long one is kept after it was used last.
+            max_bytes: How much all may be.
+        """
+        total = 0
+        for used_at, repository in sorted(_by_use(self._folder), reverse=True):
+            total += pruning.size(repository)
+            age_s = now - used_at
+            if age_s >= max_age_s or (total > max_bytes and age_s >= pruning.IN_USE_S):
+                with suppress(BlockingIOError), self._locked(repository.stem, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    remove(repository)
+
     def _check_file(self, url: str) -> None:
         """A file is this user's own where the coordinator runs on this machine too, or lies in an allowed folder."""
         place = Path(unquote(urlsplit(url).path)).resolve()
@@ -128,15 +148,27 @@ class Sources:
     @contextmanager
     def _repository(self, url: str) -> Iterator[Path]:
         """Give the bare repository of a URL, held against other slots and processes."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = hashlib.sha256(url.encode()).hexdigest()[:20]
         repository = self._folder / f"{name}.git"
-        with (self._folder / f"{name}.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked(name, fcntl.LOCK_EX):
             if not (repository / "HEAD").exists():
                 _git.run(["init", "--quiet", "--bare", str(repository)])
             os.utime(repository)  # when it was used last: what is old is pruned
             yield repository
+
+    @contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._folder / f"{name}.lock").open("wb") as lock:
+            fcntl.flock(lock, how)
+            yield
+
+
+def _by_use(folder: Path) -> Iterator[tuple[float, Path]]:
+    """Give each repository in a folder with the time of its last use."""
+    for repository in folder.glob("*.git"):
+        with suppress(OSError):
+            yield repository.stat().st_mtime, repository
 
 
 def _explained(url: str, ref: str | None, error: _git.GitFailed) -> Unresolved:

@@ -96,7 +96,7 @@ class Workspace:
         self._sleep = sleep
         self._seen: dict[tuple[int, str], _Seen] = {}  # (slot, model) → its tree after it was last made
         self._misses: dict[tuple[int, str, str], int] = {}  # … and commit → trials in a row that left something
-        self._known: set[tuple[str, str]] = set()  # (model, commit) seen in the cache by this process
+        self._known: dict[tuple[str, str], float] = {}  # (model, commit) seen in the cache by this process, last use
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
 
@@ -165,12 +165,13 @@ class Workspace:
 
     def _have(self, model: str, git: str, commit: str) -> None:
         if (model, commit) in self._known:
+            self._known[model, commit] = time.time()
             return
         with self._lock(model):
             if not self._holds(model, commit):
                 self._fetch(model, git, commit)
             self._check(model, commit)
-            self._known.add((model, commit))
+            self._known[model, commit] = time.time()
 
     def _check(self, model: str, commit: str) -> None:
         """Look once how much a commit is, and note that it was used."""
@@ -184,7 +185,7 @@ class Workspace:
 
     def _renew(self, model: str, git: str, commit: str) -> None:
         with self._lock(model):
-            self._known -= {known for known in self._known if known[0] == model}
+            self._forget(model)
             remove(self._cache(model))
             self._fetch(model, git, commit)
 
@@ -256,7 +257,7 @@ class Workspace:
     def prune(self, now: float, max_age_s: float = pruning.MAX_AGE_S, max_bytes: int = pruning.MAX_BYTES) -> None:
         """Drop commits that nobody has used for long, and whole caches, the oldest first, where they are too large.
 
-        What this process has used, or an agent in the last day, stays.
+        What this process or another agent has used since, or in the last day, stays.
 
         Args:
             now: Seconds since the epoch.
@@ -265,14 +266,23 @@ class Workspace:
         """
         models = pruning.models(self._home / "cache")
         for model in models:
-            used = {commit for known, commit in self._known if known == model}
             with self._lock(model):
-                pruning.prune_commits(self._cache(model), now - max_age_s, used)
-        busy = {model for model, _ in self._known}
+                self._forget(model, now - max_age_s)
+                pruning.prune_commits(self._cache(model), now - max_age_s, self._used(model))
         for model in pruning.too_much(self._home / "cache", models, now, max_bytes):
-            if model not in busy:
-                with self._lock(model):
+            with self._lock(model):
+                self._forget(model, now - pruning.IN_USE_S)
+                if not self._used(model):
                     remove(self._cache(model))
+
+    def _used(self, model: str) -> set[str]:
+        return {commit for known, commit in list(self._known) if known == model}
+
+    def _forget(self, model: str, before: float = float("inf")) -> None:
+        """Look in the cache again before these commits, used last before a time, are used."""
+        for known, used_at in list(self._known.items()):
+            if known[0] == model and used_at < before:
+                self._known.pop(known, None)
 
     @contextlib.contextmanager
     def _lock(self, model: str) -> Iterator[None]:

@@ -306,9 +306,7 @@ def _branch(repository: git.Repo, ref: str | None) -> str | None:
 def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool, agree: Agree) -> str:
     """Return the commit to send for a working tree: HEAD, or with ``dirty`` one of the tree as it is."""
     if not repository.head.is_valid():
-        raise UsageError(
-            f"the repository of {directory} has no commit yet.", "Make one: git add -A && git commit -m first."
-        )
+        raise _no_head(repository, directory)
     _check_file(directory)
     if dirty:
         return snapshot.commit(repository, agree)
@@ -319,6 +317,22 @@ def _head_or_snapshot(repository: git.Repo, directory: Path, dirty: bool, agree:
             "Commit them, or start with --dirty to send the working tree.",
         )
     return str(repository.head.commit.hexsha)
+
+
+def _no_head(repository: git.Repo, directory: Path) -> UsageError:
+    """Return the error for a HEAD that is no commit: there is none yet, or it cannot be read any more."""
+    from bough import _git
+
+    try:
+        named = _git.run(["rev-parse", "--verify", "--quiet", "HEAD"], git_dir=str(repository.git_dir)).decode()
+    except _git.GitFailed:
+        return UsageError(
+            f"the repository of {directory} has no commit yet.", "Make one: git add -A && git commit -m first."
+        )
+    return UsageError(
+        f"the repository of {directory} is damaged: its commit {named[:12]} cannot be read.",
+        "See what is missing: git fsck. Then fetch it, or clone the repository again.",
+    )
 
 
 def _check_file(directory: Path) -> None:
@@ -382,9 +396,24 @@ def _definition_at(git_dir: Path, commit: str, folder: str, directory: Path | No
         text = _git.run(["cat-file", "blob", f"{commit}:{path}"], git_dir=str(git_dir))
     except _git.GitFailed:
         where = f"{folder or 'the root'} of commit {commit[:7]}"
+        if _lists(git_dir, commit, path):
+            raise UsageError(
+                f"the repository is damaged: {FILE} in {where} cannot be read.",
+                "See what is missing: git fsck. Then fetch it, or clone the repository again.",
+            ) from None
         raise _no_file(where) from None
     shown = str(directory / FILE) if directory else f"{path} of commit {commit[:7]}"
     try:
         return definition.loads(text.decode("utf-8-sig"), shown)
     except UnicodeDecodeError:
         raise DefinitionError("the file is not UTF-8.", "Save it as UTF-8.", shown) from None
+
+
+def _lists(git_dir: Path, commit: str, path: str) -> bool:
+    """Tell whether a commit names a file, whether or not its content can be read."""
+    from bough import _git
+
+    try:
+        return bool(_git.run(["ls-tree", "-z", "--full-tree", commit, "--", path], git_dir=str(git_dir)))
+    except _git.GitFailed:
+        return True

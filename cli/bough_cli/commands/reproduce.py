@@ -42,7 +42,8 @@ def reproduce(
             )
         ran = rerun.run(record.git_dir, claim, place, None if path is None else str(path), show=not (quiet or as_json))
         differences = environments.compare(record, ran.environment)
-        found = verdict.judge(record, reported.read(ran.folder, ran.exit), ran.exit, differences, tolerance)
+        channels, said = reported.read(ran.folder, ran.exit), reported.said(ran.folder)
+        found = verdict.judge(record, channels, ran.exit, said, differences, tolerance)
     finally:
         if keep is None:
             rerun.clear(place)

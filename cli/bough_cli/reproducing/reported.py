@@ -58,6 +58,13 @@ def read(folder: Path, exit: Mapping[str, Any]) -> dict[str, Channel]:
     return channels
 
 
+def said(folder: Path) -> str | None:
+    """Return how a script said that it ended: done, abort or fail, the worst of them; None where it did not."""
+    lines = (line for path in (folder / _layout.JOURNALS).glob("*.jsonl") for line in _lines(path))
+    words = {line[3] for line in lines if line[0] == "e"}
+    return next((word for word in ("fail", "abort", "done") if word in words), None)
+
+
 def _lines(path: Path) -> list[list[Any]]:
     found = []
     for text in path.read_bytes().split(b"\n"):
@@ -99,10 +106,15 @@ def direction(channel: Channel) -> str:
     return "maximize" if maximize else "minimize"
 
 
+def curve(channel: Channel, trace: int) -> list[tuple[float, float]]:
+    """Return (x, y) of a trace's points that are numbers, finite or not, in the order they were reported."""
+    found = ((x, number(y[trace])) for x, y in channel.points if trace < len(y))
+    return [(x, value) for x, value in found if value is not None]
+
+
 def values(channel: Channel, trace: int) -> list[float]:
     """Return the finite values of a trace, in the order they were reported."""
-    found = (number(y[trace]) for _, y in channel.points if trace < len(y))
-    return [value for value in found if value is not None and math.isfinite(value)]
+    return [value for _, value in curve(channel, trace) if math.isfinite(value)]
 
 
 def reduced(found: Sequence[float], reduce: str, way: str) -> float | None:

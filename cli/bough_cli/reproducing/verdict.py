@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from bough import _layout
 from bough.errors import NotFound
 from bough_cli import wording
 from bough_cli.records.comparing import Sides
@@ -18,6 +19,11 @@ from bough_cli.reproducing import reported
 from bough_cli.reproducing.instructions import run_of
 from bough_cli.reproducing.reported import Channel
 from bough_cli.wording import Row
+
+NO_KPI = "no_kpi"
+NAN_KPI = "nan_kpi"
+_SCRIPT = "script"  # of a program that was stopped because it printed that it failed
+_NEEDS_KPI = ("finished", _layout.MAX_EPOCHS, _layout.MAX_TIME, _layout.PRUNED)  # ends that need a KPI
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,12 @@ class Verdict:
 
 
 def judge(
-    record: Record, channels: Mapping[str, Channel], exit: Mapping[str, Any], environment: Sides, tolerance: float
+    record: Record,
+    channels: Mapping[str, Channel],
+    exit: Mapping[str, Any],
+    said: str | None,
+    environment: Sides,
+    tolerance: float,
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -68,6 +79,7 @@ def judge(
         record: What it is compared with.
         channels: What the run reported.
         exit: exit.json of the run.
+        said: How its script said that it ended: done, abort or fail; None if it did not.
         environment: What differs between the machines.
         tolerance: How far the KPIs may be apart, relative to the larger; 0: not by one bit.
     """
@@ -79,10 +91,12 @@ def judge(
         name = channel.name if len(channel.traces) == 1 else f"{channel.name}/{channel.traces[trace]}"
         way = settings.get("direction") or reported.direction(channel)
         here = reported.reduced(reported.values(channel, trace), settings.get("reduce") or "last", way)
-        curve = [(x, value) for x, y in channel.points if (value := reported.number(y[trace])) is not None]
+        curve = reported.curve(channel, trace)
     was = reported.number(record.row.get("kpi"))
     before = recorded_curve(record, found)
-    ended = (str(record.row.get("end_reason")), ending(exit))
+    ended = (str(record.row.get("end_reason")), ending(exit, said))
+    if here is None:
+        ended = (ended[0], _without_kpi(ended, found))
     is_equal = is_close(was, here, tolerance)
     if was is None and here is None:
         is_equal = ended[0] == ended[1]
@@ -103,11 +117,27 @@ def is_close(one: float | None, other: float | None, tolerance: float) -> bool:
     )
 
 
-def ending(exit: Mapping[str, Any]) -> str:
-    """Return how a run ended, in the words of the record's ``end_reason``."""
-    if exit.get("cause"):
-        return str(exit["cause"])
-    return "error" if exit.get("error") or exit.get("signal") or exit.get("exit_code") else "finished"
+def ending(exit: Mapping[str, Any], said: str | None = None) -> str:
+    """Return how a run ended, in the words of the record's ``end_reason``: what its script said counts first."""
+    cause = exit.get("cause")
+    if cause and cause != _SCRIPT:
+        return str(cause)
+    if exit.get("error") or said == "fail":
+        return "error"
+    if said == "abort":
+        return _layout.USER
+    return "error" if exit.get("signal") or exit.get("exit_code") else "finished"
+
+
+def _without_kpi(ended: tuple[str, str], found: tuple[Channel, int] | None) -> str:
+    """Return how a run without a KPI ended, in the coordinator's words: a trial needs one, a manual job does not.
+
+    Which of both it was, the record's own end says.
+    """
+    was, now = ended
+    if was not in (NO_KPI, NAN_KPI) or now not in _NEEDS_KPI:
+        return now
+    return NAN_KPI if found is not None and reported.curve(*found) else NO_KPI
 
 
 def recorded_curve(record: Record, found: tuple[Channel, int] | None) -> list[tuple[float, float]]:

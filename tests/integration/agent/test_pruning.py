@@ -74,6 +74,22 @@ def test_what_this_agent_has_used_stays_however_old_its_mark_is(
     assert sorted(held(place)) == sorted([old, new])
 
 
+def test_an_agent_that_runs_for_months_drops_what_it_has_not_used_for_long_itself(
+    home: tuple[Path, str, str], repository: Repository
+) -> None:
+    place, old, new = home
+    agent = workspace(place, repository)
+    agent.tree(1, MODEL, GIT, old)
+    later = time.time() + 40 * 86400
+    for commit in (old, new):
+        os.utime(place / "cache" / "me" / "model.git" / "used" / commit, (1, 1))
+
+    agent.prune(later)
+
+    assert held(place) == []
+    assert (agent.tree(1, MODEL, GIT, old) / "train.py").read_text() == "1"
+
+
 def test_caches_that_are_too_large_go_as_a_whole_but_not_one_of_today(
     home: tuple[Path, str, str], repository: Repository
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,24 @@ def test_a_branch_a_tag_and_the_head_are_found_and_brought_to_the_coordinator(
         assert _git.resolve(str(repository.bare), f"refs/bough/code/{commit}") == commit
     git(elsewhere, "commit", "-q", "--allow-empty", "-m", "third")
     assert found.resolve(MODEL, url, "main") == git(elsewhere, "rev-parse", "HEAD")
+
+
+def test_a_repository_that_was_used_long_ago_goes_and_is_fetched_again(
+    tmp_path: Path, repository: Repository, elsewhere: Path
+) -> None:
+    found = sources(tmp_path, repository)
+    head = found.resolve(MODEL, elsewhere.as_uri(), None)
+    now = time.time()
+
+    found.prune(now + 29 * 86400)
+    assert len(list((tmp_path / "sources").glob("*.git"))) == 1
+    found.prune(now + 3600, max_bytes=1)
+    assert len(list((tmp_path / "sources").glob("*.git"))) == 1, "used today"
+    found.prune(now + 2 * 86400, max_bytes=1)
+    assert list((tmp_path / "sources").glob("*.git")) == []
+    assert found.resolve(MODEL, elsewhere.as_uri(), None) == head
+    found.prune(now + 31 * 86400)
+    assert list((tmp_path / "sources").glob("*.git")) == []
 
 
 @pytest.mark.parametrize("ref", ["--upload-pack=touch x", "-h", "a b", "", "a..b", "a:b", "+main", "refs/heads/*"])

@@ -189,6 +189,24 @@ def test_a_bare_repository_is_a_url(repository: Repository, tmp_path: Path) -> N
     assert source.find(str(tmp_path / "bare.git")).commit == git(place, "rev-parse", "HEAD")
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("HEAD", r"is damaged: its commit [0-9a-f]{12} cannot be read\."),
+        ("HEAD:bough.yml", r"is damaged: bough\.yml in the root of commit [0-9a-f]{7} cannot be read\."),
+    ],
+)
+def test_a_damaged_repository_is_not_taken_for_an_empty_one(repository: Repository, lost: str, said: str) -> None:
+    place = repository()
+    name = git(place, "rev-parse", lost)
+    (place / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+    with pytest.raises(UsageError, match=said) as raised:
+        source.find(str(place))
+
+    assert "git fsck" in raised.value.do
+
+
 def test_urls_that_cannot_be_fetched_say_why(repository: Repository, tmp_path: Path) -> None:
     place = repository()
     with pytest.raises(UsageError, match=r"the ref nope does not exist in file://"):

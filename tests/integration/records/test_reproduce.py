@@ -71,6 +71,40 @@ def test_a_job_without_kpi_is_compared_by_its_end(clone: Clone) -> None:
     assert "KPI loss: recorded none, here" in clone.bough("job", "reproduce", "opt1/3", code=1)
 
 
+@pytest.mark.parametrize(("reason", "sends"), [("no_kpi", ""), ("nan_kpi", "loss.send(1, float('nan'))\n")])
+def test_a_trial_that_fails_for_want_of_a_kpi_again_is_equal(clone: Clone, reason: str, sends: str) -> None:
+    opening = "".join(SCRIPT.splitlines(keepends=True)[:4])
+    (clone.place / "train.py").write_text(opening + sends)
+    git(clone.place, "commit", "-qam", "reports nothing of use")
+    commit = git(clone.place, "rev-parse", "HEAD")
+    other = "nan_kpi" if reason == "no_kpi" else "no_kpi"
+    points = {"channels/loss.csv": b"x,time,loss,overrun\r\n" + (b"1,2,nan,0\r\n" if sends else b"")}
+    clone.record(1, commit=commit, kpi=None, state="FAILED", end_reason=reason, files=points)
+    clone.record(2, commit=commit, kpi=None, state="FAILED", end_reason=other, files=points)
+
+    assert "KPI loss: recorded none, here none: equal" in clone.bough("job", "reproduce", "opt1/1")
+    assert f"end: recorded {other}, here {reason}" in clone.bough("job", "reproduce", "opt1/2", code=1)
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "reason"),
+    [
+        ("import bough\nbough.start_job().abort()\n", "ABORTED", "user"),
+        ("import time\nprint('{bough: fail, message: no data}', flush=True)\ntime.sleep(60)\n", "FAILED", "error"),
+    ],
+    ids=["aborts itself", "prints that it failed"],
+)
+def test_what_the_script_says_of_its_end_counts(clone: Clone, script: str, state: str, reason: str) -> None:
+    (clone.place / "train.py").write_text(script)
+    git(clone.place, "commit", "-qam", "ends itself")
+    clone.record(1, commit=git(clone.place, "rev-parse", "HEAD"), kpi=None, state=state, end_reason=reason)
+
+    said = clone.bough("job", "reproduce", "opt1/1", "--quiet")
+
+    assert "end:" not in said
+    assert "recorded none, here none: equal" in said
+
+
 def test_the_run_is_kept_where_it_was_asked_to_be_and_nowhere_else(clone: Clone, tmp_path: Path) -> None:
     clone.record(1)
     scratch = tmp_path / "scratch"
