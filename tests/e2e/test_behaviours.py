@@ -36,7 +36,7 @@ BEHAVIOURS = {
     "gaps": ("DONE", "finished", None),
     "only_nan": ("FAILED", "nan_kpi", "sent no finite value through its KPI channel score"),
     "silent": ("FAILED", "no_kpi", "never sent its KPI channel score"),
-    "two_kpis": ("FAILED", "error", "channel score is it already"),
+    "two_kpis": ("FAILED", "no_kpi", "never sent its KPI channel score"),
     "unknown": ("FAILED", "error", "Did you mean what?"),
 }
 KPI = {"many": 99999 / 7, "goes_on": 2.0, "done_at_once": 3.0, "os_exit": 5.0, "gaps": 6.0, "facts": 7.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from tests.e2e.conftest import Machine, Ran, git, processes_of, wait_for
 
 HEAD = """\
@@ -82,7 +84,7 @@ def test_no_file_and_no_process_shows_a_key_or_lets_others_read(
     spec = wait_for(lambda: next(home.glob("attempts/*/supervisor.json"), None), what="the attempt").with_name(
         "spec.json"
     )
-    wait_for(lambda: any(p.cmdline()[-1:] == ["train.py"] for p in processes_of(machine.home)), what="the trial")
+    wait_for(lambda: any(line[-1:] == ["train.py"] for line in command_lines(machine)), what="the trial")
 
     secret = key.split("_")[3]
     for process in processes_of(machine.home):
@@ -98,7 +100,16 @@ def test_no_file_and_no_process_shows_a_key_or_lets_others_read(
     assert stat.S_IMODE(spec.stat().st_mode) == 0o600
     assert stat.S_IMODE((home / "key").stat().st_mode) == 0o600
     machine.bough("job", "stop", job, "--now")
-    wait_for(lambda: not any(p.cmdline()[-1:] == ["train.py"] for p in processes_of(machine.home)), what="its end")
+    wait_for(lambda: not any(line[-1:] == ["train.py"] for line in command_lines(machine)), what="its end")
+
+
+def command_lines(machine: Machine) -> list[list[str]]:
+    """Of every process of this machine that is still there."""
+    found = []
+    for process in processes_of(machine.home):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(process.cmdline())
+    return found
 
 
 def test_a_trial_that_kills_its_supervisor_each_time_is_given_up(
@@ -112,6 +123,25 @@ def test_a_trial_that_kills_its_supervisor_each_time_is_given_up(
 
     assert ran.code != 0
     assert "was lost 10 times" in ran.out + ran.err
+
+
+def test_a_submodule_that_is_not_there_is_named_before_anything_is_sent(
+    machine: Machine, repository: Callable[..., Path], tmp_path: Path
+) -> None:
+    pwned = tmp_path / "pwned"
+    modules = f'[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch {pwned}"\n'
+    head = HEAD.format(python=sys.executable)
+    source = repository({"bough.yml": head, "train.py": "print('ran')\n", ".gitmodules": modules})
+    (source / "x").mkdir()
+    subprocess.run(["git", "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},x"], cwd=source, check=True)
+    git(source, "commit", "-qm", "a submodule")
+    machine.coordinator()
+
+    ran = machine.bough("run", str(source), timeout_s=60)
+
+    assert ran.code == 1
+    assert "the submodule x is not checked out here, so its files cannot be sent. Run: git submodule" in ran.err
+    assert not pwned.exists()
 
 
 def test_a_hostile_repository_runs_nothing_but_the_command(
@@ -135,9 +165,7 @@ def test_a_hostile_repository_runs_nothing_but_the_command(
     (source / "loop").symlink_to("loop")
     (source / "up").symlink_to("../../../..")
     git(source, "add", "-A")
-    (source / "x").mkdir()
-    subprocess.run(["git", "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},x"], cwd=source, check=True)
-    git(source, "commit", "-qm", "links and a submodule")
+    git(source, "commit", "-qm", "links and a submodule that is none")
     machine.coordinator()
     machine.start("agent", "server", "--name", "one", "--coordinator", url_of(machine), BOUGH_SECURE_KEY=machine.key())
 

@@ -228,4 +228,4 @@ def test_the_settings_choose_channel_direction_and_reduction_of_the_kpi(lab: Lab
     assert "never sent its KPI channel third" in trial["message"]
     (trial,) = lab.ended(started[contradiction])["trials"]
     assert (trial["state"], trial["end_reason"]) == ("FAILED", "error")
-    assert "declares that its KPI second is to minimize, and its optimization says maximize" in trial["message"]
+    assert "declares that its KPI second/a is to minimize, and its optimization says maximize" in trial["message"]

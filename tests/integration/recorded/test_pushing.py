@@ -327,7 +327,9 @@ def test_a_script_that_is_to_be_live_runs_on_where_no_coordinator_is(place: Plac
 
 
 def test_without_the_command_a_live_run_is_recorded_and_says_how_to_push_it(place: Place, tmp_path: Path) -> None:
-    process = place.start(SCRIPT, BOUGH_LIVE="1", PATH=str(tmp_path))
+    without = "import sys; sys.path = [one for one in sys.path if 'site-packages' not in one]\n"
+    without += "sys.meta_path = [one for one in sys.meta_path if 'editable' not in repr(one)]\n"
+    process = place.start(without + SCRIPT, BOUGH_LIVE="1", PATH=str(tmp_path))
 
     _, err = process.communicate(timeout=60)
 
