@@ -172,6 +172,7 @@ POSTGRES = ["psycopg[binary]>=3.2,<4"]
 OPTUNA = ["optuna>=5,<6", "cmaes>=0.12"]  # the GP sampler also needs torch, a gigabyte: who wants it installs it
 DEV = [
     "bandit>=1.7",
+    "axe-playwright-python>=0.1.4",  # the axe-core that looks for what keeps people out of the page
     "build>=1.2",
     "httpx>=0.27",
     "hypothesis>=6.100",

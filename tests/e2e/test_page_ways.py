@@ -24,7 +24,7 @@ PATIENCE_MS = 60_000
 DEFINITION = f"""\
 model: me/ways
 command: {sys.executable} train.py
-hyperparameters: {{x: 0.5, size: 3}}
+hyperparameters: {{x: 0.0, size: 3}}
 optimization:
   algorithm: random
   max_trials: 3

@@ -64,12 +64,31 @@ def checked(body: Mapping[str, Any]) -> dict[str, Any]:
             raw, _ = yaml_text.read(text, "bough.yml")
             raw = definition.loads(text).raw
         else:
-            text = definition.dumps(raw) if isinstance(raw, dict) else None
+            text = definition.dumps(shortened(raw)) if isinstance(raw, dict) else None
             parse(raw)
     except DefinitionError as error:
         told = {"line": error.line, "at": list(error.at), "what": error.what, "remedy": error.do}
         return {"definition": raw if isinstance(raw, dict) else None, "text": text, "error": told}
     return {"definition": raw, "text": text, "error": None}
+
+
+def shortened(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition whose decimals are written in short where that says the same.
+
+    JavaScript has one kind of number: a page that means ``x: 0.0`` says ``{type: number, integer: false, default: 0}``.
+    """
+    return {**raw, "hyperparameters": _short(raw["hyperparameters"])} if "hyperparameters" in raw else raw
+
+
+def _short(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") != "number":
+        return {name: _short(child) for name, child in node.items()}
+    default = node.get("default")
+    if node.get("integer") is not False or isinstance(default, bool) or not isinstance(default, int | float):
+        return node
+    return float(default) if len(node) == 3 else {**node, "default": float(default)}
 
 
 def _summary(tx: Connection, model: str) -> dict[str, Any]:

@@ -33,6 +33,11 @@ def test_a_definition_is_checked_while_it_is_written_as_data_and_as_text(api: Ru
     back = api.call("POST", "/api/v1/definition", json={"text": good["text"]}).json()
     assert (back["definition"], back["error"]) == (DEFINITION, None)
 
+    spelled = {"x": {"type": "number", "integer": False, "default": 0}, "g": {"y": {"type": "number", "default": 0}}}
+    decimal = api.call("POST", "/api/v1/definition", json={"definition": {**DEFINITION, "hyperparameters": spelled}})
+    assert "x: 0.0" in decimal.json()["text"]
+    assert "y: {type: number, default: 0}" in decimal.json()["text"]
+
     wrong = {**DEFINITION, "optimization": {"space": {"lr": "loguniform(0, 1)"}}}
     told = api.call("POST", "/api/v1/definition", json={"definition": wrong}).json()
     assert told["definition"] == wrong

@@ -4,6 +4,8 @@
  * The session is a cookie that the browser adds; the page never sees a key. Everything that can go wrong ends as a
  * `Failure` with one sentence and what to do.
  */
+import { readExactly } from "./exact.js";
+
 const BASE = "/api/v1";
 
 /** What went wrong, in two parts; `status` is 0 when nobody answered. */
@@ -51,7 +53,13 @@ export function query(fields) {
 export const get = async (path, fields = {}) => (await ask(path + query(fields))).json();
 
 export const post = async (path, body = {}) =>
-  (await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
+  (await ask(path, sent(body))).json();
+
+const sent = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/** As `get` and `post`, for replies that hold a definition: what is a decimal there stays one. */
+export const getExactly = async (path) => readExactly(await (await ask(path)).text());
+export const postExactly = async (path, body) => readExactly(await (await ask(path, sent(body))).text());
 
 export const patch = async (path, body = {}) =>
   (await ask(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();

@@ -3,7 +3,7 @@
  * stands beside the field, in the words of the command line.
  */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { post } from "./api.js";
+import { postExactly } from "./api.js";
 
 const WAIT_MS = 250;
 
@@ -21,7 +21,7 @@ export function useDefinition(first) {
     const mine = (turn.current += 1);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
-      post("/definition", body).then(
+      postExactly("/definition", body).then(
         (told) => mine === turn.current && setState((was) => ({ raw: told.definition || was.raw, text: body.text === undefined ? told.text : was.text, error: told.error, failure: null, checked: true })),
         (failure) => mine === turn.current && setState((was) => ({ ...was, failure })),
       );

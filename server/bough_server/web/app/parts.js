@@ -39,9 +39,9 @@ export function Trouble({ failure }) {
   return html`<div class="note note-bad" role="alert"><strong>${failure.what || failure.message}</strong> ${failure.remedy || ""}</div>`;
 }
 
-/** Nothing here yet: why, and the next step. */
-export function Empty({ title, children }) {
-  return html`<div class="empty"><h2>${title}</h2>${children}</div>`;
+/** Nothing here yet: why, and the next step. `isPage`: there is nothing else on the page. */
+export function Empty({ title, children, isPage = false }) {
+  return html`<div class="empty">${isPage ? html`<h1>${title}</h1>` : html`<h2>${title}</h2>`}${children}</div>`;
 }
 
 /** Sentences of the coordinator: why nothing runs, warnings. */

@@ -1,7 +1,7 @@
 /** An optimization that is changed while it runs, or begun anew: the same form as a new one, with what would change beside it. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { go } from "../address.js";
-import { get, post } from "../api.js";
+import { get, getExactly, post } from "../api.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
 import { optimizationLink, Trouble } from "../parts.js";
@@ -22,7 +22,7 @@ export function Edit({ id, tell }) {
 
 async function beginning(id) {
   const optimization = await get(`/optimizations/${id}`);
-  const [now, model] = await Promise.all([get(`/optimizations/${optimization.id}/definition`), get(`/models/${optimization.model}`)]);
+  const [now, model] = await Promise.all([getExactly(`/optimizations/${optimization.id}/definition`), get(`/models/${optimization.model}`)]);
   return { optimization, ...now, commits: model.commits };
 }
 

@@ -61,7 +61,7 @@ function Matrices({ matrices }) {
 /** Rows are what it is, columns what it was taken for; the shade is the share of its row. */
 function Matrix({ layer, rows }) {
   return html`<div class="scroll"><table class="matrix"><caption>${layer || "what it is, by what it was taken for"}</caption>
-    <thead><tr><th></th>${(rows[0] || []).map((_, k) => html`<th key=${k} class="n" scope="col">${k}</th>`)}</tr></thead>
+    <thead><tr><td></td>${(rows[0] || []).map((_, k) => html`<th key=${k} class="n" scope="col">${k}</th>`)}</tr></thead>
     <tbody>${rows.map((row, i) => {
       const sum = row.reduce((all, one) => all + (typeof one === "number" ? one : 0), 0);
       return html`<tr key=${i}><th class="n" scope="row">${i}</th>${row.map((one, k) => html`<td key=${k} class="n shade-${sum > 0 && one > 0 ? Math.max(1, Math.min(9, Math.ceil((9 * one) / sum))) : 0}">${number(one, 4)}</td>`)}</tr>`;

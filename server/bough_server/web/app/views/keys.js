@@ -18,7 +18,7 @@ export function Keys({ tell }) {
     <${Trouble} failure=${failure} />
     ${found ? html`<${NewKey} made=${load} />` : null}
     ${found ? html`<div class="scroll"><table>
-      <thead><tr><th>name</th><th>may</th><th>user</th><th>made</th><th>last used</th><th>expires</th><th></th></tr></thead>
+      <thead><tr><th>name</th><th>may</th><th>user</th><th>made</th><th>last used</th><th>expires</th><th><span class="hidden">revoke</span></th></tr></thead>
       <tbody>${found.map((key) => html`<${Row} key=${key.id} of=${key} changed=${load} />`)}</tbody></table></div>` : null}`;
 }
 

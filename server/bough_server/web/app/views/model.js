@@ -1,7 +1,7 @@
 /** One model: where its code comes from, its hyperparameters, its optimizations and jobs; start one of either. */
 import { useEffect, useState } from "preact/hooks";
 import { go, write } from "../address.js";
-import { get, post } from "../api.js";
+import { get, getExactly, post } from "../api.js";
 import { full, searchable } from "../definition.js";
 import { moment, value } from "../format.js";
 import { html } from "../html.js";
@@ -18,7 +18,7 @@ export function Model({ id, tell }) {
   const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && load().catch(() => {}));
   useEffect(() => tell(state), [state]);
   async function load() {
-    setModel(await get(`/models/${id}`));
+    setModel(await getExactly(`/models/${id}`));
     setSearches((await get("/optimizations", { model: id, limit: 50 })).rows.filter((one) => one.model === id));
   }
   document.title = `${id} · bough`;

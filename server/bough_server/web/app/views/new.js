@@ -1,7 +1,7 @@
 /** A model or an optimization that is being written: the form and the bough.yml beside it, each follows the other. */
 import { useEffect, useState } from "preact/hooks";
 import { go, write } from "../address.js";
-import { get, post } from "../api.js";
+import { get, getExactly, post } from "../api.js";
 import { at, put } from "../definition.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
@@ -37,8 +37,8 @@ async function beginning({ model, from }) {
   const optimization = from && (await get(`/optimizations/${from}`));
   const name = optimization?.model || model;
   if (!name) return { raw: BLANK, commits: [], name: null };
-  const known = await get(`/models/${name}`);
-  const revision = optimization ? await get(`/optimizations/${optimization.id}/definition`) : known.newest; // with what was edited since
+  const known = await getExactly(`/models/${name}`);
+  const revision = optimization ? await getExactly(`/optimizations/${optimization.id}/definition`) : known.newest; // with what was edited since
   const mine = optimization ? [{ commit: optimization.commit, folder: optimization.folder, source: optimization.source }] : [];
   const others = known.commits.filter((one) => !mine.some((each) => each.commit === one.commit && each.folder === one.folder));
   return { raw: revision.definition, commits: [...mine, ...others], name };

@@ -1,7 +1,7 @@
 /** What was done to an optimization while it lived, its earlier generations, and the bough.yml that it runs now. */
 import { useEffect, useState } from "preact/hooks";
 import { write } from "../address.js";
-import { get, post } from "../api.js";
+import { get, getExactly, post } from "../api.js";
 import { moment, number } from "../format.js";
 import { html } from "../html.js";
 import { jobLink, State, Trouble } from "../parts.js";
@@ -34,7 +34,7 @@ function Definition({ optimization }) {
   const [text, setText] = useState(null);
   const [failure, setFailure] = useState(null);
   const read = async () => {
-    const now = await get(`/optimizations/${optimization.id}/definition`);
+    const now = await getExactly(`/optimizations/${optimization.id}/definition`);
     const fixed = Object.entries(now.fixed).map(([path, value]) => `# fixed: ${path} = ${value}\n`).join("");
     return fixed + (await post("/definition", { definition: now.definition })).text;
   };
