@@ -73,7 +73,7 @@ def test_an_optimization_is_followed_live_from_the_first_trial_to_the_log_of_the
     expect(page.get_by_label("Log", exact=True)).to_contain_text("step 12 <b>of")
     expect(page.get_by_text("12 of 99")).to_be_visible()
 
-    page.get_by_role("link", name="Agents").click()
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Agents").click()
     expect(page.get_by_label("agent gpu1", exact=True)).to_contain_text("online")
 
     assert visit.complaints == []

@@ -206,7 +206,7 @@ def test_an_agent_is_added_given_slots_and_drained(
     running: tuple[str, Page], visit: Visit, machine: Machine, tmp_path: Path
 ) -> None:
     url, page = running
-    page.get_by_role("link", name="Agents").click()
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Agents").click()
     mine = page.get_by_label("agent gpu1", exact=True)
     expect(mine.get_by_role("link", name="me/ways trial 1")).to_be_visible()
     expect(mine).to_contain_text("gpu=a100")
