@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.chaos.lab import Lab
 from tests.e2e.conftest import Machine, wait_for
-from tests.e2e.test_kills import Lab
 
 SCRIPT = """
 import random
@@ -36,9 +36,10 @@ def test_a_file_arrives_whole_though_agent_and_coordinator_are_killed_on_its_way
     machine.bough("optimize", str(place), "--detach")
     incoming = machine.home / "coordinator" / "contents" / "incoming"
 
-    for kill in (lab.kill_agent, lab.kill_coordinator):
+    for kind in ("agent", "coordinator"):
         _await_more(incoming)
-        kill()
+        lab.kill(kind, 0.0, back_at=0.0)
+        lab.bring_back(0.0)
 
     (row,) = wait_for(lambda: _ended(machine), 90.0, "the end of the trial")
     assert (row["state"], row["partial"]) == ("DONE", False)
