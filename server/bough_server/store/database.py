@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
+from bough import _failpoints
 from bough.errors import BoughError, Unavailable, UsageError
 from bough_server.store import migrate
 from bough_server.store.postgres import Postgres
@@ -215,6 +216,7 @@ class Database:
                     self.backend.begin(connection, group[0][2])
                     for work, future, _ in wanted:
                         outcomes.append(self._run(connection, work, future))
+                    _failpoints.reach("store.before_commit")
             except exc.DBAPIError as error:
                 if tries_left and self.backend.is_passing(error):
                     continue
@@ -224,6 +226,7 @@ class Database:
                 _settle(outcomes)
                 _fail(wanted, error)
             else:
+                _failpoints.reach("store.after_commit")
                 _settle(outcomes, is_committed=True)
             return
 
