@@ -89,9 +89,10 @@ class Lab:
         place = machine.home / "coordinator" / "coordinator.json"
         self.url = str(wait_for(lambda: place.exists() and json.loads(place.read_text()), what="it")["url"])
         self.port = self.url.rpartition(":")[2]
-        self._key = machine.key()
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {machine.key('admin')}"
+        self.admin_key = (machine.home / "coordinator" / "admin.key").read_text().strip()
+        self._session.headers["Authorization"] = f"Bearer {self.admin_key}"
+        self._key = str(self.post("keys", {"name": "agents", "scope": "agent"})["key"])
         self.slots = slots
         self.agents = [Daemon(self._starter(name)) for name in ["one", "two", "three", "four"][:agents]]
 

@@ -151,7 +151,7 @@ def test_a_supervisor_that_ends_before_or_after_any_write_costs_no_try(lab: Lab,
 def test_what_is_asked_for_again_after_the_coordinators_end_is_made_once(lab: Lab, place: str) -> None:
     lab.agents[0].process.terminate()
     lab.agents[0].process.wait(20)
-    key = {"Idempotency-Key": str(uuid.uuid4()), "Authorization": f"Bearer {lab.machine.key('admin')}"}
+    key = {"Idempotency-Key": str(uuid.uuid4()), "Authorization": f"Bearer {lab.admin_key}"}
     yml = {"model": "me/x", "command": "true", "hyperparameters": {"x": 0.0}}
     yml["optimization"] = {"algorithm": "random", "max_trials": 2, "space": {"x": "uniform(0, 1)"}}
     body = {"definition": yml, "commit": "3f9a12c0" * 5, "folder": "", "source": {}, "fixed": {}}
