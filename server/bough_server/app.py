@@ -138,6 +138,7 @@ async def build(config: Config, closing: Closing | None = None) -> AsyncIterator
             contents=ContentStore(config.contents),
         )
         coordinator.ground.delete_records = archivist.forget
+        coordinator.ground.write_records = archivist.flush
         coordinator.ground.on_archivable = lambda changes: archivist.ring(changes.optimizations, changes.models)
         archivist.start()
         try:
