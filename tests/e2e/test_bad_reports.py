@@ -1,4 +1,4 @@
-"""What a script may report wrongly, all of it in one job: a clear line in the log, the training goes on, all else arrives."""
+"""What a script may report wrongly, in one job: a clear line in the log, the training goes on, all else arrives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ long = job.create_channel("n" * 10240)
 def broken():
     raise RuntimeError("no such luck")
 job.register_action(broken)
-job.set_info("pad", "x" * 50000)                                  # the journal is larger than the log, whose disk is not full
+job.set_info("pad", "x" * 50000)                                  # so that the log does not reach the same limit
 
 journal = glob.glob(os.path.join(os.environ["BOUGH_ATTEMPT_DIR"], "journal", str(os.getpid()) + "-*"))[0]
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -74,7 +74,7 @@ SAID = [
     "bough: the action broken failed: RuntimeError: no such luck",
     "'chanel' is nothing to report. There are: create-channel, channel,",
     "cannot be read: ",
-    "cannot be written: No space left on device. Up to 8 MiB of reports wait in memory until it can be; the script goes on.",
+    "cannot be written: No space left on device. Up to 8 MiB of reports wait in memory until it can be; the script",
 ]
 
 

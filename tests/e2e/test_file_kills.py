@@ -52,7 +52,7 @@ def test_a_file_arrives_whole_though_agent_and_coordinator_are_killed_on_its_way
 def test_what_an_agent_could_not_ship_before_it_left_is_shipped_by_the_next(
     machine: Machine, repository: Callable[..., Path], on_term: str
 ) -> None:
-    """The coordinator goes away in the middle of the file, then the agent is told to leave, twice: it leaves at once."""
+    """The coordinator goes away in the middle of the file; then the agent is told twice to leave, and does at once."""
     place = repository({"train.py": SCRIPT, "bough.yml": DEFINITION})
     lab = Lab(machine, "--on-term", on_term)
     machine.bough("optimize", str(place), "--detach")

@@ -19,7 +19,8 @@ from bough.errors import Denied, Unavailable, UsageError
 from bough_agent.link import Link
 from bough_cli import client as clients
 from bough_cli.recorded import push_recorded
-from bough_cli.records import others, transfer
+from bough_cli.records import transfer
+from bough_cli.records.transfer import Other
 from bough_server import tls
 from bough_server.app import certificate_of
 from bough_server.config import Config
@@ -75,7 +76,7 @@ def test_records_and_runs_by_hand_are_brought_over_tls(secured: Running, home: P
 
     with clients.Client(clients.Address(url, secured.admin, "")) as client:
         reply = push_recorded(folder, client)
-    other = others.Other(f"{url}/git/me/alone.git", url, secured.admin, True)
+    other = Other(f"{url}/git/me/alone.git", url, secured.admin, True)
     brought = transfer.pull(clone, other, None, lambda *_: None)
 
     assert reply["state"] == "DONE"
