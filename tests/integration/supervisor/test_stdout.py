@@ -169,7 +169,8 @@ def test_what_was_printed_before_another_stop_counts(spawner: Spawner, prepare: 
 def test_a_program_that_says_it_failed_is_stopped_and_its_words_are_kept(
     spawner: Spawner, prepare: Prepare, how: str
 ) -> None:
-    attempt = prepare([SH, "-c", f'echo "{{bough: {how}, message: no data}}"; sleep 60'])
+    # `exec`: a SIGINT that dash gets between its fork and its child's exec is lost.
+    attempt = prepare([SH, "-c", f'echo "{{bough: {how}, message: no data}}"; exec sleep 60'])
 
     started = time.monotonic()
     document = run(spawner, attempt)
