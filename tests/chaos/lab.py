@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Lab:
         agents: How many.
         slots: Of each.
         times: Of the coordinator's `Config`, where they are not the usual ones.
+        options: Of the agents' command, besides.
         is_quick: Its daemons are forked from a `Nursery`.
 
     Attributes:
@@ -77,9 +78,11 @@ class Lab:
         agents: int = 1,
         slots: int = 3,
         times: Mapping[str, float] | None = None,
+        options: Sequence[str] = (),
         is_quick: bool = False,
     ) -> None:
         self.machine = machine
+        self._options = options
         self._nursery = Nursery(machine.environ) if is_quick else None
         self.for_coordinator: dict[str, str] = {}
         self.for_agents: dict[str, str] = {}
@@ -121,8 +124,8 @@ class Lab:
             what = ("agent", "server", "--coordinator", self.agents_url, "--slots", str(self.slots), "--name", name)
             environ = {"BOUGH_SECURE_KEY": self._key, **self.for_agents}
             if self._nursery is not None:
-                return self._nursery.start("bough", what, self.machine.home / f"{name}.log", environ)
-            return self.machine.start(*what, cwd=None, **environ)
+                return self._nursery.start("bough", [*what, *self._options], self.machine.home / f"{name}.log", environ)
+            return self.machine.start(*what, *self._options, cwd=None, **environ)
 
         return start
 
