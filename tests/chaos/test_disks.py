@@ -19,6 +19,7 @@ import requests
 from tests.chaos import oracle
 from tests.chaos.conftest import IS_FULL, Tally
 from tests.chaos.lab import IMPATIENT, Lab, definition
+from tests.chaos.nursery import Nursery
 from tests.chaos.oracle import Promise, Tables
 from tests.e2e.conftest import a_machine, wait_for
 
@@ -75,10 +76,10 @@ def small_disk(path: Path, mib: int) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def lab_on_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Disk]]:
+def lab_on_disk(tmp_path: Path, nursery: Nursery, request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Disk]]:
     where, mib = request.param
     with a_machine(tmp_path) as machine, small_disk(machine.home / where, mib) as disk:
-        lab = Lab(machine, agents=1, slots=2, times=IMPATIENT, is_quick=True)
+        lab = Lab(machine, agents=1, slots=2, times=IMPATIENT, nursery=nursery)
         try:
             yield lab, disk
         finally:
