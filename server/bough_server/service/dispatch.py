@@ -206,7 +206,7 @@ class Dispatcher:
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
             values |= {"digest": found.digest, "again": found.again}
         attempt, marker = max(job["attempt"] + 1, self.first_attempt), self.new_marker()
-        values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
+        values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None, "started_at": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
             return False
         row = {"job": job["id"], "attempt": attempt, "agent": asker.id, "marker": marker, "state": HELD}

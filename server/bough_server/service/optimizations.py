@@ -341,7 +341,7 @@ def stop_if_out_of_time(tx: Connection, row: Mapping[str, Any], now: float, chan
     if states.move_optimization(tx, row["id"], "stop", reason=reason, stopped_by=TOTAL_TIME):
         pausing.thaw(tx, row["id"], changes)
         drop_created(tx, row["id"])
-        _abort_queued(tx, row["id"], now, changes, reason)
+        _abort(tx, row["id"], (QUEUED,), now, changes, reason)
         finish_if_over(tx, row["id"], now, changes)
 
 
@@ -360,7 +360,7 @@ def stop(tx: Connection, optimization_id: str, now: float, changes: Changes, *, 
         raise _not_possible(row, "stopped")
     pausing.thaw(tx, row["id"], changes)
     drop_created(tx, row["id"])
-    _abort_queued(tx, row["id"], now, changes)
+    _abort(tx, row["id"], (QUEUED,), now, changes, None)
     if at_once:
         wish(tx, row["id"], "stop", USER, changes)
     finish_if_over(tx, row["id"], now, changes)
@@ -456,7 +456,12 @@ def wish(tx: Connection, optimization_id: str, desired: str, cause: str, changes
 def end_what_waits(tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str) -> None:
     """End the trials that wait: rows without values go, the others are ABORTED with a sentence."""
     drop_created(tx, optimization_id)
-    _abort_queued(tx, optimization_id, now, changes, reason)
+    _abort(tx, optimization_id, (QUEUED,), now, changes, reason)
+
+
+def end_for_good(tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str) -> None:
+    """As `end_what_waits`, but trials without values are ABORTED as well, so that each becomes a record."""
+    _abort(tx, optimization_id, (CREATED, QUEUED), now, changes, reason)
 
 
 def drop_created(tx: Connection, optimization_id: str) -> None:
@@ -469,10 +474,10 @@ def drop_created(tx: Connection, optimization_id: str) -> None:
     tx.execute(update(optimizations).where(its).values(numbers=highest.scalar_subquery()))
 
 
-def _abort_queued(
-    tx: Connection, optimization_id: str, now: float, changes: Changes, reason: str | None = None
+def _abort(
+    tx: Connection, optimization_id: str, waiting: tuple[str, ...], now: float, changes: Changes, reason: str | None
 ) -> None:
-    mine = (jobs.c.optimization == optimization_id) & (jobs.c.state == QUEUED)
+    mine = (jobs.c.optimization == optimization_id) & jobs.c.state.in_(waiting)
     for job_id, number, attempt in tx.execute(select(jobs.c.id, jobs.c.number, jobs.c.attempt).where(mine)).all():
         why = None if reason is None else not_again(f"trial {number}", reason, attempt > 0)
         states.move_job(tx, job_id, "abort", end_reason=USER, ended_at=now, message=why)
