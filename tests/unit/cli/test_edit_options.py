@@ -16,7 +16,7 @@ NONE: dict[str, Any] = dict.fromkeys(("search", "fix", "free", "drop", "add", "a
     ("given", "said"),
     [
         ({"fix": ("x=1",), "free": ("x",)}, "--fix x and --free x contradict each other. Leave one out."),
-        ({"fix": ("x=1",), "search": ("x=uniform(0, 1)",)}, "--fix x and --set x contradict each other. Leave one out."),
+        ({"fix": ("x=1",), "search": ("x=choice",)}, "--fix x and --set x contradict each other. Leave one out."),
         ({"fix": ("x=1",), "drop": ("x",)}, "--fix x and --drop x contradict each other. Leave one out."),
         ({"drop": ("x",), "search": ("x=choice",)}, "--drop x and --set x contradict each other. Leave one out."),
         ({"drop": ("x",), "free": ("x",)}, "--drop x and --free x contradict each other. Leave one out."),
