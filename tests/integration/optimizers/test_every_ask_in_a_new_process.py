@@ -30,7 +30,7 @@ Values = Mapping[str, Any]
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Each expression as text and as a mapping, for hyperparameters of the types that take it.
-EXPRESSIONS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+EXPRESSIONS: dict[str, tuple[Any, Any, Any]] = {
     "batch": (32, "range(16, 128, 16)", {"range": {"low": 16, "high": 128, "step": 16}}),
     "steps": (0.175, "range(0, 0.5, 0.005)", {"range": {"low": 0, "high": 0.5, "step": 0.005}}),
     "u": (0.5, "uniform(0, 1)", {"uniform": {"low": 0, "high": 1}}),
@@ -99,7 +99,7 @@ def loss_of_everything(values: Values) -> float:
 
 def many_dists(values: Values) -> float:
     z = sum(float(value) for path, value in values.items() if path != "k") + (values["k"] == "one")
-    return math.log(1e-12 + z**2)
+    return float(math.log(1e-12 + z**2))
 
 
 def branin(values: Values) -> float:
@@ -111,7 +111,7 @@ def branin(values: Values) -> float:
 def gauss_wave2(values: Values) -> float:
     x = values["x"]
     t = 2 * math.exp(-((x / 5) ** 2))
-    return -(t + math.sin(x) * values.get("hf.wave.amp", 0))
+    return float(-(t + math.sin(x) * values.get("hf.wave.amp", 0)))
 
 
 def q1_choice(values: Values) -> float:

@@ -29,6 +29,7 @@ from bough_server.service import check
 from bough_server.store.schema import history, jobs
 
 TRIALS = 5
+EXAMPLES = int(os.environ.get("BOUGH_ANY_ORDER", "20"))
 OF_JOBS = ["claim", "claim", "start", "part", "deliver", "deliver", "fail", "release"]
 OF_THE_WORLD = ["again", "silence", "heartbeat", "forget", "restart", "pause", "resume", "stop"]
 OF_THE_USER = ["edit", "edit", "set", "retry", "retry_job", "begin_anew", "extend", "enqueue", "halt", "halt_now"]
@@ -201,7 +202,7 @@ class World:
         return found
 
     async def assert_explicable(self) -> None:
-        """Ask everything again from what is stored, in all generations: also what will be asked next comes from that."""
+        """Ask everything again from what is stored, in all generations: what is asked next comes from that too."""
         coordinator = self.stage.coordinator
         newest = (await coordinator.optimizations.one(self.optimization))["generation"]
         for generation in range(1, newest + 1):
@@ -211,7 +212,7 @@ class World:
 
 
 @settings(
-    max_examples=int(os.environ.get("BOUGH_ANY_ORDER", "20")),
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
