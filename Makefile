@@ -6,6 +6,7 @@
 # Everything that goes into the distribution: when one of them changes, the demo is installed again.
 PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
 PYTEST_ARGS ?=
+TORCH ?= torch==2.13.0
 
 help:
 	@echo "make demo     optimize examples/digits: 30 trials of a neural network, with the page"
@@ -34,13 +35,14 @@ test: .venv-test/.installed
 	@sh make/environment .venv-test -e ".[all,dev]"
 	@touch $@
 
-# The tests of the frameworks that are too large for .venv-test: two gigabytes. PyTorch comes from its index of CPU wheels.
+# The tests of the frameworks that are too large for .venv-test: two gigabytes. PyTorch comes first, from its index of CPU
+# wheels: those of PyPI bring CUDA along. Asking that index for everything else would only cost time.
 frameworks: .venv-frameworks/.installed
 	@.venv-frameworks/bin/python -m pytest $(PYTEST_ARGS) tests/integration/frameworks tests/integration/recorded/test_history.py
 
 .venv-frameworks/.installed: setup.py
-	@PIP_EXTRA_INDEX_URL="$${PIP_EXTRA_INDEX_URL:-} https://download.pytorch.org/whl/cpu" sh make/environment .venv-frameworks \
-		-e ".[all,dev]" keras jax torch lightning transformers accelerate pandas mlflow
+	@PIP_RETRIES=1 sh make/environment .venv-frameworks --index-url https://download.pytorch.org/whl/cpu $(TORCH)
+	@sh make/environment .venv-frameworks -e ".[all,dev]" $(TORCH) keras jax lightning transformers accelerate pandas mlflow
 	@touch $@
 
 lint: .venv-test/.installed

@@ -198,7 +198,8 @@ class Shipment:
             # Whole lines only, except where a line is longer than a part: then it is no line of ours.
             data = data[: data.rfind(b"\n") + 1] or (data if size == PART_BYTES and len(data) == size else b"")
         if not data:
-            stream.fruitless = stream.seen
+            if size == self._left(stream):  # else there was no room for its next line, and more is left
+                stream.fruitless = stream.seen
             return None
         return Part(self.key, name, stream.acked, data, zlib.crc32(data))
 

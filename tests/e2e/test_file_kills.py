@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.e2e.conftest import Machine, wait_for
 from tests.e2e.test_kills import Lab
 
@@ -44,6 +45,34 @@ def test_a_file_arrives_whole_though_agent_and_coordinator_are_killed_on_its_way
     assert (row["state"], row["partial"]) == ("DONE", False)
     (content,) = (machine.home / "coordinator" / "contents").glob("??/*")
     assert content.stat().st_size == 24 << 20
+    assert hashlib.sha256(content.read_bytes()).hexdigest() == content.name
+
+
+@pytest.mark.parametrize("on_term", ["detach", "requeue"])
+def test_what_an_agent_could_not_ship_before_it_left_is_shipped_by_the_next(
+    machine: Machine, repository: Callable[..., Path], on_term: str
+) -> None:
+    """The coordinator goes away in the middle of the file; then the agent is told twice to leave, and does at once."""
+    place = repository({"train.py": SCRIPT, "bough.yml": DEFINITION})
+    lab = Lab(machine, "--on-term", on_term)
+    machine.bough("optimize", str(place), "--detach")
+    wait_for(lambda: list(lab.home.glob("attempts/*/exit.json")), 60.0, "the end of the script")
+    _await_more(machine.home / "coordinator" / "contents" / "incoming")
+
+    lab.coordinator.kill()
+    lab.coordinator.wait()
+    for _ in range(2):
+        lab.agent.terminate()
+        wait_for(lambda: "stopping" in machine.said(lab.agent), 20.0, "the agent's word")
+    lab.agent.wait(20)
+    (left,) = lab.home.glob("attempts/*/files/*")
+    assert left.stat().st_size == 24 << 20
+    lab.kill_coordinator()
+    lab.kill_agent()
+
+    (row,) = wait_for(lambda: _ended(machine), 60.0, "the end of the trial")
+    assert (row["state"], row["partial"], row["attempts"]) == ("DONE", False, 1)
+    (content,) = (machine.home / "coordinator" / "contents").glob("??/*")
     assert hashlib.sha256(content.read_bytes()).hexdigest() == content.name
 
 

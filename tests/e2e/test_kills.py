@@ -57,14 +57,14 @@ for step in range(1, 13):
 class Lab:
     """A coordinator on a fixed port and an agent in a fixed folder, which are killed and started again."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, *options: str) -> None:
         self.machine = machine
         self.url = machine.coordinator()
         self.coordinator = machine.daemons[-1]
         self.home = machine.home / "agents" / "one"
         key = machine.home / "agent-key"
         key.write_text(machine.key())
-        self.agent_command = ("agent", "server", "--coordinator", self.url, "--slots", "3", "--name", "one")
+        self.agent_command = ("agent", "server", "--coordinator", self.url, "--slots", "3", "--name", "one", *options)
         self.agent = machine.start(*self.agent_command, "--secure-key-file", str(key))
 
     def kill_coordinator(self) -> None:

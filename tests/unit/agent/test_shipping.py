@@ -59,6 +59,15 @@ def test_only_whole_lines_of_a_journal_are_sent_while_it_grows(folder: Path) -> 
     assert [p.data for p in shipment.take(1000)] == [b"[2]\n"]
 
 
+def test_a_journal_for_which_a_message_had_no_room_left_is_not_taken_for_one_without_news(folder: Path) -> None:
+    journal(folder).write_bytes(b"[1]\n[2]\n")
+    shipment = Shipment(folder, KEY)
+
+    assert shipment.take(2) == []  # less than a line
+    assert shipment.grown()
+    assert [part.data for part in shipment.take(4)] == [b"[1]\n"]
+
+
 def test_a_line_that_was_torn_at_the_end_is_sent_after_the_exit(folder: Path) -> None:
     journal(folder).write_bytes(b"[1]\n[2")
     shipment = Shipment(folder, KEY)
