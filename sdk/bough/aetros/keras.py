@@ -6,13 +6,15 @@ For the Keras of any time, 2 or 3: the framework is imported when the callback i
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
+from bough._images import Image
 from bough._journal import say
+from bough._json import loads
 from bough.aetros.job import JobBackend, start_job
 from bough.integrations.reporting import scalar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, List, Optional, Tuple
 
 ACCURACY = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy")
 
@@ -20,8 +22,19 @@ ACCURACY = ("accuracy", "acc", "binary_accuracy", "categorical_accuracy", "spars
 def KerasCallback(
     job: JobBackend, model: Any = None, insights: bool = False, insights_x: object = None,
     confusion_matrix: bool = False, validation_data: object = None, validation_data_size: object = None,
+    additional_insights_layer: object = None,
 ) -> Any:  # fmt: skip
     """Return the callback that `JobBackend.create_keras_callback` promised.
+
+    Args:
+        job: Where it is reported.
+        model: Ignored: Keras tells the callback which one it is.
+        insights: After each epoch, pictures of what the layers make of a sample, and of their filters.
+        insights_x: That sample, one input without the dimension of the batch.
+        confusion_matrix: After each epoch, how often each class of ``validation_data`` was taken for each.
+        validation_data: (x, y), or a generator of such batches.
+        validation_data_size: How many samples to draw from a generator.
+        additional_insights_layer: Names of layers to show besides convolutions, poolings and dense ones.
 
     Raises:
         Exception: Insights without ``insights_x``, or a confusion matrix without ``validation_data``, as AETROS did.
@@ -30,8 +43,8 @@ def KerasCallback(
         raise Exception("Can not build Keras callback with active insights but with invalid `insights_x` as input.")
     if confusion_matrix and validation_data is None:
         raise Exception("Can not build Keras callback with active confusion_matrix but with no `validation_data`.")
-    if insights:
-        say("pictures of layers are left out; accuracy, loss and learning rate are reported.")
+    drawn = _drawn(validation_data, validation_data_size) if confusion_matrix else None
+    shown = (insights_x, additional_insights_layer) if insights else None
     keras = _keras()
     base: Any = keras.callbacks.Callback
 
@@ -40,10 +53,10 @@ def KerasCallback(
 
         def __init__(self) -> None:
             super().__init__()
-            self._epochs = Epochs(job, validation_data if confusion_matrix else None)
+            self._epochs = Epochs(job, drawn, shown)
 
         def on_train_begin(self, logs: Any = None) -> None:
-            self._epochs.begin(self.model, self.params or {}, str(keras.__version__))
+            self._epochs.begin(self.model, self.params or {}, keras)
 
         def on_batch_end(self, batch: int, logs: Any = None) -> None:
             self._epochs.batch(batch + 1, self.params or {}, logs or {})
@@ -62,23 +75,27 @@ class Epochs:
     A metric that is missing stays missing, and NaN stays NaN: AETROS sent 0 and -1, which an optimizer believed.
     """
 
-    def __init__(self, job: JobBackend, validation: Any = None) -> None:
+    def __init__(self, job: JobBackend, validation: Any = None, shown: Any = None) -> None:
         self._job = job
         self._validation = validation  # (x, y) for the confusion matrix, or None
+        self._shown = shown  # (sample, names of further layers) for pictures of layers, or None
+        self._keras: Any = None
+        self._losses: Any = None
         self._accuracy: Any = None
         self._loss: Any = None
         self._rate: Any = None
         self._has_validation = False
 
-    def begin(self, model: Any, params: Dict[str, Any], version: str) -> None:
+    def begin(self, model: Any, params: Dict[str, Any], keras: Any = None) -> None:
         """A training begins."""
+        self._keras = keras
         self._job.set_status("TRAINING")
-        optimizer = getattr(model, "optimizer", None)
-        count = getattr(model, "count_params", None)
-        self._job.set_info("Keras version", version)
-        self._job.set_info("optimizer", type(optimizer).__name__)
-        if count is not None:
-            self._job.set_info("parameters", int(count()))
+        for name, value in _facts(model, keras):
+            self._job.set_info(name, value)
+        try:
+            self._job.set_graph(loads(model.to_json()))
+        except Exception as error:  # a model that Keras cannot describe
+            say("the graph of the model is left out: " + str(error)[:300].replace("\n", " "))
         self._job.progress(0, _epochs_of(params))
 
     def batch(self, done: int, params: Dict[str, Any], logs: Dict[str, Any]) -> None:
@@ -91,8 +108,10 @@ class Epochs:
         """An epoch is finished: loss, then accuracy, which may be the KPI, then the progress."""
         found = {name: scalar(value) for name, value in logs.items()}
         self._send_loss(epoch, found)
+        self._send_losses(epoch, found)
         self._send_rate(epoch, model)
         self._send_confusion(epoch, model)
+        self._send_pictures(epoch, model)
         self._send_accuracy(epoch, found)
         self._job.progress(epoch, _epochs_of(params))
 
@@ -102,6 +121,15 @@ class Epochs:
         if self._loss is None:
             self._loss = self._job.create_loss_channel()
         self._loss.send(epoch, logs["loss"], logs.get("val_loss"))
+
+    def _send_losses(self, epoch: int, logs: Dict[str, Any]) -> None:
+        """The losses of a model with several outputs, side by side."""
+        names = [name for name in logs if name.endswith("_loss") and not name.startswith("val_")]
+        if self._losses is None and len(names) > 1:
+            self._losses = self._job.create_channel("All loss", names), names
+        if self._losses is not None:
+            channel, names = self._losses
+            channel.send(epoch, [_plain(logs.get(name)) for name in names])
 
     def _send_rate(self, epoch: int, model: Any) -> None:
         optimizer = getattr(model, "optimizer", None)
@@ -117,7 +145,7 @@ class Epochs:
     def _send_confusion(self, epoch: int, model: Any) -> None:
         """Keep how often each class was taken for each; AETROS's matrix had the true classes as rows."""
         if not isinstance(self._validation, (tuple, list)) or len(self._validation) < 2:
-            return  # a generator's samples are gone once they are drawn
+            return
         x, y = self._validation[:2]
         truth, predicted = _classes(y), _classes(model.predict(x, verbose=0))
         size = max([*truth, *predicted], default=0) + 1
@@ -125,6 +153,20 @@ class Epochs:
         for true, taken in zip(truth, predicted):  # noqa: B905
             rows[true][taken] += 1
         self._job.add_insight_confusion_matrix(epoch, rows)
+
+    def _send_pictures(self, epoch: int, model: Any) -> None:
+        if self._shown is None or self._keras is None:
+            return
+        from bough.aetros import layers
+
+        try:
+            found = list(layers.pictures(self._keras, model, *self._shown))
+        except Exception as error:  # a model without known layers, a sample that does not fit
+            self._shown = None
+            say("pictures of layers are left out: " + str(error)[:300].replace("\n", " "))
+            return
+        images = [Image(name, picture, label, pos) for pos, (name, label, picture) in enumerate(found)]
+        self._job.add_insight_images(epoch, images)
 
     def _send_accuracy(self, epoch: int, logs: Dict[str, Any]) -> None:
         name = next((name for name in ACCURACY if logs.get(name) is not None), None)
@@ -151,6 +193,50 @@ def _classes(y: Any) -> List[int]:
     return [int(value > 0.5) if is_share else int(value) for value in flat]
 
 
+def _drawn(validation: Any, size: Any) -> Any:
+    """Return (x, y); of a generator so many samples, once: they are gone once they are drawn.
+
+    Raises:
+        Exception: A generator without a size, as AETROS did.
+    """
+    if isinstance(validation, (tuple, list)) or not hasattr(validation, "__next__"):
+        return validation
+    if not size:
+        raise Exception("Can not build Keras callback with a generator as `validation_data` without its size.")
+    import numpy as np
+
+    xs: List[Any] = []
+    ys: List[Any] = []
+    while sum(map(len, ys)) < size:
+        x, y = next(validation)[:2]
+        xs.append(np.asarray(x))
+        ys.append(np.asarray(y))
+    return np.concatenate(xs)[:size], np.concatenate(ys)[:size]
+
+
+def _facts(model: Any, keras: Any) -> List[Tuple[str, Any]]:
+    """Return what AETROS noted of a training."""
+    optimizer = getattr(model, "optimizer", None)
+    found: List[Tuple[str, Any]] = [("Keras version", str(getattr(keras, "__version__", "")))]
+    backend = getattr(keras, "backend", None)
+    for name, fact in (("backend", "backend"), ("Keras floatx", "floatx")):
+        if hasattr(backend, fact):
+            found.append((name, str(getattr(backend, fact)())))
+    found.append(("optimizer", type(optimizer).__name__))
+    try:
+        settings = dict(optimizer.get_config())  # type: ignore[union-attr]
+    except Exception:  # no optimizer, or one of the user's own
+        settings = {}
+    plain = (bool, int, float, str)
+    found += [("optimizer." + name, value) for name, value in settings.items() if isinstance(value, plain)]
+    count = getattr(model, "count_params", None)
+    return found if count is None else [*found, ("parameters", int(count()))]
+
+
+def _plain(value: Optional[float]) -> float:
+    return float("nan") if value is None else float(value)
+
+
 def _percent(share: Optional[float]) -> float:
     return float("nan") if share is None else float(share) * 100.0
 
@@ -160,7 +246,8 @@ def _epochs_of(params: Dict[str, Any]) -> Any:
 
 
 def KerasIntegration(
-    name: Any = None, model: Any = None, api_key: object = None, insights: bool = False, **more: Any
+    name: Any = None, model: Any = None, api_key: object = None, insights: bool = False,
+    confusion_matrix: bool = False, insight_sample: Any = None, **more: Any
 ) -> JobBackend:
     """Report every later ``model.fit`` of this model, without a callback in the script. Returns the job.
 
@@ -168,21 +255,32 @@ def KerasIntegration(
         name: ``owner/model``.
         model: A Keras model; its ``fit`` and ``fit_generator`` get the callback added.
         api_key: Accepted and ignored, wherever a script wrote it.
-        insights: See `KerasCallback`; images of layers are left out.
+        insights: See `KerasCallback`.
+        confusion_matrix: See there; of the ``validation_data`` that ``fit`` gets.
+        insight_sample: See there (``insights_x``); else the first sample that ``fit`` gets.
         **more: Further arguments of that time, ignored.
     """
     if not hasattr(model, "fit") and hasattr(api_key, "fit"):  # a key between name and model
         model = api_key
     job = start_job(name if isinstance(name, str) else None)
-    callback = job.create_keras_callback(model)
+
+    def callback(x: Any, validation: Any) -> Any:
+        sample = x[0] if insight_sample is None and hasattr(x, "shape") else insight_sample
+        has_pairs = isinstance(validation, (tuple, list))
+        return job.create_keras_callback(
+            model, insights=insights and sample is not None, insights_x=sample,
+            confusion_matrix=confusion_matrix and has_pairs, validation_data=validation if has_pairs else None,
+        )  # fmt: skip
+
     for method in ("fit", "fit_generator"):
         if hasattr(model, method):
             setattr(model, method, _with_callback(getattr(model, method), callback))
     return job
 
 
-def _with_callback(fit: Any, callback: Any) -> Any:
+def _with_callback(fit: Any, make: Any) -> Any:
     def fitting(*args: Any, **kwargs: Any) -> Any:
+        callback = make(args[0] if args else kwargs.get("x"), kwargs.get("validation_data"))
         kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), callback]
         return fit(*args, **kwargs)
 
