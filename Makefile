@@ -13,7 +13,7 @@ help:
 	@echo "make test     run the tests           (PYTEST_ARGS=\"-k journal\" for some)"
 	@echo "make frameworks   the tests with Keras, PyTorch, Lightning, Transformers, MLflow: 2 GB"
 	@echo "make check    ruff, mypy, pyright, bandit, pip-audit, then the tests"
-	@echo "make chaos    the tests of the door in full: more requests, more slow clients (minutes)"
+	@echo "make chaos    break it on purpose, in full: kills, cuts, full disks, bad requests (SEED=n again the same way)"
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
 
@@ -57,10 +57,12 @@ audit: .venv-test/.installed
 
 check: lint audit test
 
-# Other requests than in CI: BOUGH_SEED names the run.
+# In full what CI does in short: a line of counts per scenario. Another seed each time; SEED=n is that schedule again.
+SEED ?= $(shell date +%s)
 chaos: .venv-test/.installed
-	@BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$${BOUGH_SEED:-1} .venv-test/bin/python -m pytest \
-	    tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
+	@echo "seed $(SEED): again the same way with  make chaos SEED=$(SEED)"
+	@BOUGH_CHAOS=full BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$(SEED) .venv-test/bin/python -m pytest \
+	    tests/chaos tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
 
 # Pinned with hashes, for installations that shall be the same again: pip install --require-hashes -r make/lock.txt
 lock: .venv-test/.installed

@@ -1,9 +1,11 @@
-"""What the archive costs: records written, their size, a rebuild from a mirror clone, an agent's fetch beside them.
+"""What the archive costs: records written, their size, lists and differences of a clone, a rebuild, an agent's fetch.
 
     python benchmarks/archive.py [--trials 20000]
 
 Each trial has one channel of 100 points and a log of 20 lines; the optimization is searched in three hyperparameters.
-Written means: read from the store, written by git, noted in the store, refs and packs gathered on the way.
+Written means: read from the store, written by git, noted in the store, refs and packs gathered on the way. Commands are
+whole processes as a user starts them, each beside what git or Python alone needs for the same, taking turns: the ratio
+says more than the time on a machine that others use.
 """
 
 from __future__ import annotations
@@ -179,6 +181,44 @@ def served(home: Path, commit: str, folder: Path, rounds: int) -> list[float]:
         thread.join()
 
 
+def timed(command: list[str], cwd: Path, environ: dict[str, str]) -> tuple[float, str]:
+    """Run a command; return how many milliseconds it took, and what it printed."""
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=True)
+    return (time.perf_counter() - started) * 1000, done.stdout
+
+
+def commands(mirror: Path, folder: Path, trials: int) -> None:
+    """Print what lists and differences take in a clone, from the first one on."""
+    parts = os.pathsep.join(str(ROOT / part) for part in ("sdk", "agent", "server", "cli"))
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "BOUGH_HOME": str(folder / "user"), "PYTHONPATH": parts}
+    bough, plain = [sys.executable, "-m", "bough_cli", "job"], [sys.executable, "-c", "import click"]
+    first, _ = timed([*bough, "ls"], mirror, environ)
+    print(f"first listing       {first:8.0f} ms: {trials} records are read")
+    of_git = {
+        "ls": ["git", "for-each-ref", "refs/bough/jobs"],
+        "diff": ["git", "diff", "--stat", *(f"refs/bough/jobs/bench123/{n:04d}-j{n:07d}" for n in (7, trials))],
+    }
+    for name, asked, most in (
+        ("listing", ["ls"], 500),
+        ("listing of all", ["ls", "--limit", str(trials), "--sort", "kpi"], 0),
+        ("job diff", ["diff", "bench123/7", f"bench123/{trials}"], 300),
+    ):
+        rounds = [
+            (timed([*bough, *asked], mirror, environ)[0], *beside(of_git[asked[0]], plain, mirror, environ))
+            for _ in range(7)
+        ]
+        took, alone, start = (statistics.median(column) for column in zip(*rounds, strict=True))
+        ratio = statistics.median(one / (other + third) for one, other, third in rounds)
+        limit = f" (<= {most})" if most else ""
+        print(f"{name:19} {took:8.0f} ms{limit}, {ratio:.1f} times git ({alone:.0f}) and an empty Python ({start:.0f})")
+
+
+def beside(of_git: list[str], plain: list[str], mirror: Path, environ: dict[str, str]) -> tuple[float, float]:
+    """Return the milliseconds of git's own command, and of an interpreter that does nothing."""
+    return timed(of_git, mirror, environ)[0], timed(plain, mirror, environ)[0]
+
+
 def measure(folder: Path, trials: int) -> None:
     """Print one line per figure."""
     home = folder / "home"
@@ -208,6 +248,7 @@ def measure(folder: Path, trials: int) -> None:
     print(f"size, packed        {packed_bytes(repository) / trials / 1024:8.2f} KB a record, chain included (<= 3)")
     mirror = folder / "mirror.git"
     subprocess.run(["git", "clone", "--quiet", "--mirror", str(repository), str(mirror)], check=True)
+    commands(mirror, folder, trials)
     started, used = time.perf_counter(), cpu()
     found = rebuild(Config(folder / "anew", port=0), [str(mirror)], lambda what, done, total: None)
     took, used = time.perf_counter() - started, cpu() - used

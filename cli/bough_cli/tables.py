@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 10_000  # so that a program that reads the table gets whole lines
+MANY = 200  # rows: more are not laid out to fit a terminal, which takes a millisecond a row
 
 
 def console() -> Console:
@@ -39,6 +40,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str
     if not rows:
         click.echo(empty)
         return
+    if len(rows) > MANY:
+        _show_plain(columns, [[_harmless(cell) for cell in row] for row in rows])
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -50,6 +54,23 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str
     for row in rows:
         table.add_row(*(Text(_harmless(cell)) for cell in row))
     console().print(table)
+
+
+def _show_plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table as rich does where it is no terminal: aligned, each row one line."""
+    whole = [[name.rstrip("#") for name in columns], *rows]
+    aligned = [_aligned(cells, name.endswith("#")) for name, *cells in zip(columns, *whole, strict=True)]
+    click.echo("\n".join(map("  ".join, zip(*aligned, strict=True))))
+
+
+def _aligned(cells: Sequence[str], right: bool) -> list[str]:
+    """Return the cells of a column, all as wide as the widest one on a terminal, where some letters take two places."""
+    from rich.cells import cell_len
+
+    widths = [len(cell) if cell.isascii() else cell_len(cell) for cell in cells]
+    most = max(widths)
+    gaps = [" " * (most - width) for width in widths]
+    return [gap + cell if right else cell + gap for cell, gap in zip(cells, gaps, strict=True)]
 
 
 def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -69,4 +90,4 @@ def show_columns(rows: Sequence[Sequence[str]]) -> None:
 
 def _harmless(text: str) -> str:
     """Text of a job must not steer the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

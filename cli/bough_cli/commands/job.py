@@ -43,9 +43,9 @@ command.add_command(life.retry_job)
 def ls(where: Sources, limit: int, as_json: bool, **filters: Any) -> None:
     """List jobs, newest first, of a coordinator or of this clone."""
     filters["state"] = filters["state"].upper() if filters["state"] else None
-    rows = wording.harmless(where.rows(limit, **filters))
+    rows = where.rows(limit, **filters)
     if as_json:
-        tables.show_json(rows)
+        tables.show_json(wording.harmless(rows))
         return
     columns = ["#", "JOB", "STATE", "REASON", "KPI#", "TIME#", "VALUES", "AGENT", "MESSAGE"]
     cells = [[*trial_row(row, None), row.get("agent") or "-", row.get("message") or ""] for row in rows]

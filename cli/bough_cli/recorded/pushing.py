@@ -146,9 +146,7 @@ class _Run:
                 return parts, pieces, False
         return parts, pieces, True
 
-    def _send(
-        self, parts: list[dict[str, Any]], pieces: list[bytes], end: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    def _send(self, parts: list[dict[str, Any]], pieces: list[bytes], end: dict[str, Any] | None) -> dict[str, Any]:
         header = {**self._header, "parts": parts, "exit": end, "ended_at": (end or {}).get("ended_at")}
         body = json.dumps(header).encode() + b"\n" + b"".join(pieces)
         reply: dict[str, Any] = self._client.send_bytes(f"/recorded/{self.recorded.nonce}", body, TYPE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bough import _git
 from bough_cli.records import objects
-from bough_cli.records.record import Record, flat
+from bough_cli.records.record import Record, flat, read_ahead
 
 TIMEOUT_S = 120.0
 _RESULT = ("state", "end_reason", "kpi", "kpi_last", "kpi_best", "kpi_best_x", "epochs", "duration_s", "exit_code")
@@ -38,6 +38,7 @@ class Comparison:
 
 def compare(one: Record, other: Record) -> Comparison:
     """Return what differs from the one to the other."""
+    read_ahead((one, other), "parameters.json", "environment.json")
     return Comparison(
         _changes(one, other),
         differing(one.values, other.values),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,6 +78,11 @@ class Record:
         """The hyperparameters, flat, keyed by the full path."""
         return self._json("parameters.json")
 
+    @cached_property
+    def _ahead(self) -> dict[str, bytes | None]:
+        """What `read_ahead` has read."""
+        return {}
+
     def files(self, with_code: bool = False) -> list[Entry]:
         """Return what is below ``.bough/``, or everything."""
         command = ["ls-tree", "-r", "-l", "-z", "--full-tree", self.oid, *([] if with_code else [FOLDER])]
@@ -114,7 +119,7 @@ class Record:
 
     def _json(self, file: str) -> dict[str, Any]:
         what = f"file {FOLDER}{file} in the record of {self.title}"
-        content = objects.content(self.git_dir, f"{self.oid}:{FOLDER}{file}", what)
+        content = self._ahead.get(file) or objects.content(self.git_dir, f"{self.oid}:{FOLDER}{file}", what)
         try:
             found = json.loads(content)
         except (ValueError, RecursionError):
@@ -122,6 +127,15 @@ class Record:
         if not isinstance(found, dict):
             raise UsageError(f"the {what} is damaged.", "Fetch it again from where it was written: bough pull.")
         return found
+
+
+def read_ahead(records: Sequence[Record], *files: str) -> None:
+    """Read these files of ``.bough/`` of some records by one process of git for each clone, not one for each file."""
+    for git_dir in dict.fromkeys(record.git_dir for record in records):
+        wanted = [(record, file) for record in records if record.git_dir == git_dir for file in files]
+        found = objects.contents(git_dir, [f"{record.oid}:{FOLDER}{file}" for record, file in wanted])
+        for (record, file), content in zip(wanted, found, strict=True):
+            record._ahead[file] = content
 
 
 def _entry(line: str) -> Entry:

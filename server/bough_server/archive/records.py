@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ INCOMING_REFS = "refs/bough/incoming/"  # what others push, named as below refs/
 MANUAL = "manual"  # stands for the optimization in the ref of a job that has none
 
 _AUTHOR = b"bough <bough@coordinator>"
+_NO_REF = b"refs/bough/unnamed"  # what git is told of commits that get their refs later; never written
 _FOLDER = ".bough"
 
 
@@ -53,11 +54,15 @@ def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:
     return f"{JOB_REFS}{optimization or MANUAL}/{number or 0:04d}-{job_id}"
 
 
-def stream(records: Iterable[RecordData]) -> bytes:
+def stream(records: Iterable[RecordData], unnamed: Collection[str] = ()) -> bytes:
     """Return the bytes that make ``git fast-import`` write all of these records.
 
     All files of one name come one after the other: git then stores each as its difference from the one before. The
     same content is sent once.
+
+    Args:
+        records: What to write.
+        unnamed: Refs of those for which git makes no ref, but prints the id of the commit: a line each, in order.
     """
     found = list(records)
     marks: dict[bytes, int] = {}
@@ -67,13 +72,24 @@ def stream(records: Iterable[RecordData]) -> bytes:
         if content not in marks:
             marks[content] = len(marks) + 1
             lines.append(b"blob\nmark :%d\ndata %d\n%s\n" % (marks[content], len(content), content))
-    return b"".join(lines) + b"".join(_commit(record, marks) for record in found) + b"done\n"
+    asked: list[bytes] = []
+    for record in found:
+        if record.ref not in unnamed:
+            lines.append(_commit(record, marks, b"commit %s\n" % record.ref.encode()))
+            continue
+        mark = len(marks) + len(asked) + 1
+        begin = b"reset %s\ncommit %s\nmark :%d\n" % (_NO_REF, _NO_REF, mark)
+        lines.append(_commit(record, marks, begin))
+        asked.append(b"get-mark :%d\n" % mark)
+    if asked:
+        lines.append(b"reset %s\n" % _NO_REF)
+    return b"".join([*lines, *asked, b"done\n"])
 
 
-def _commit(record: RecordData, marks: Mapping[bytes, int]) -> bytes:
+def _commit(record: RecordData, marks: Mapping[bytes, int], begin: bytes) -> bytes:
     message = record.message.encode("utf-8", "replace")
     lines = [
-        b"commit %s\n" % record.ref.encode(),
+        begin,
         b"committer %s %d +0000\n" % (_AUTHOR, int(record.ended_at)),
         b"data %d\n%s\n" % (len(message), message),
     ]
@@ -91,7 +107,10 @@ def _commit(record: RecordData, marks: Mapping[bytes, int]) -> bytes:
 def _quoted(path: str) -> bytes:
     """Return a path as fast-import's C-style string, every byte beyond plain ASCII escaped."""
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./-_ "
-    return b'"' + b"".join(bytes([c]) if c in plain else b"\\%03o" % c for c in path.encode()) + b'"'
+    raw = path.encode()
+    if not raw.strip(plain):  # nearly all of them
+        return b'"' + raw + b'"'
+    return b'"' + b"".join(bytes([c]) if c in plain else b"\\%03o" % c for c in raw) + b'"'
 
 
 def json_file(value: Any) -> bytes:
@@ -151,10 +170,18 @@ def channel_csv(traces: Sequence[str], columns: Sequence[Sequence[Any]]) -> byte
         traces: Names of the traces.
         columns: x, t, y of each trace (numbers, or texts), overrun (booleans).
     """
-    cells = [[_text_cell(one) if isinstance(one, str) else number_text(one) for one in y] for y in columns[:-1]]
+    cells = [_cells(column) for column in columns[:-1]]
     lines = [",".join(map(_text_cell, ["x", "time", *traces, "overrun"]))]
     lines += map(",".join, zip(*cells, ["1" if one else "0" for one in columns[-1]], strict=True))
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _cells(column: Sequence[Any]) -> list[str]:
+    try:
+        texts = map(float.__repr__, column)  # a column of numbers: most of what a record costs
+        return [text[:-2] if text.endswith(".0") and text != "-0.0" else text for text in texts]
+    except TypeError:
+        return [_text_cell(one) if isinstance(one, str) else number_text(one) for one in column]
 
 
 def _text_cell(value: str) -> str:

@@ -2,7 +2,9 @@
 
 Every batch of records leaves a pack and a file per ref. When there are many, or a while after the last of them,
 `git pack-refs` and `git repack --geometric=2` put them together: packs are merged only with packs of about their size,
-so that an object is written again a logarithmic number of times. Whoever reads or writes meanwhile is not disturbed.
+so that an object is written again a logarithmic number of times. Differences between objects are not searched anew
+(``--window=0``): fast-import has found them, and looking again took ten times as long for 0.2 % of the bytes. Whoever
+reads or writes meanwhile is not disturbed.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bough import _git
+from bough_server.archive import packed_refs
 
 REFS = 1000  # written since refs were packed
 BATCHES = 25  # written since packs were packed
@@ -66,9 +69,10 @@ def pack(repository: Path) -> None:
     Raises:
         GitFailed: git refused, or the disk is full; nothing is lost.
     """
+    packed_refs.break_stale_lock(repository)
     _git.run(["pack-refs", "--all"], git_dir=str(repository), timeout_s=_TIMEOUT_S)
     _git.run(
-        ["repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"],
+        ["repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index", "--window=0"],
         git_dir=str(repository),
         timeout_s=_TIMEOUT_S,
     )

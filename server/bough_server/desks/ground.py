@@ -48,6 +48,7 @@ class Ground:
         self.peers: Peers = Alone()
         self.pruner = Pruner()
         self.delete_records: Callable[[str, str], Awaitable[int]] | None = None  # of a model's optimization
+        self.write_records: Callable[[], Awaitable[None]] | None = None  # of all that has ended, now
         self.on_archivable: Callable[[Changes], None] | None = None
         self.store: Database
         self.repositories: Repositories

@@ -111,8 +111,16 @@ class Life:
         return await self._changed(lambda tx, changes: removal.unarchive(tx, optimization_id, changes))
 
     async def remove(self, optimization_id: str, confirm: Any, with_records: bool) -> dict[str, Any]:
-        """Delete an optimization: `DELETE /optimizations/{id}`. Its records stay unless they are named too."""
-        changes = Changes()
+        """Delete an optimization: `DELETE /optimizations/{id}`. Its records stay unless they are named too.
+
+        What has no record yet gets it first; where that cannot be written, the optimization stays, archived.
+        """
+        changes, now = Changes(), self._ground.clock.now()
+        if not with_records and self._ground.write_records is not None:
+            before = Changes()
+            await self._ground.store.write(lambda tx: removal.prepare(tx, optimization_id, confirm, now, before))
+            await self._ground.commit(before)
+            await self._ground.write_records()
         row = await self._ground.store.write(lambda tx: removal.remove(tx, optimization_id, confirm, changes))
         self._ground.pruner.forget(row["id"])
         await self._ground.commit(changes)

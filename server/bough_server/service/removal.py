@@ -17,7 +17,7 @@ from bough_server.store.schema import jobs, optimizations
 
 
 def archive(tx: Connection, optimization_id: str, now: float, changes: Changes) -> str:
-    """Hide an optimization from lists; trials that never started get their end. Returns the full id.
+    """Hide an optimization from lists; trials that never started get their end, and so a record. Returns the full id.
 
     Raises:
         Conflict: Trials of it are running.
@@ -26,7 +26,7 @@ def archive(tx: Connection, optimization_id: str, now: float, changes: Changes) 
     if row["state"] == ARCHIVED:
         return str(row["id"])
     _check_idle(tx, row, "archived")
-    lifecycle.end_what_waits(tx, row["id"], now, changes, "its optimization was archived.")
+    lifecycle.end_for_good(tx, row["id"], now, changes, "its optimization was archived.")
     values = {} if row["ended_at"] is not None else {"ended_at": now, "stopped_by": lifecycle.USER}
     states.move_optimization(tx, row["id"], "archive", **values)
     changes.optimizations.add(row["id"])
@@ -69,6 +69,21 @@ def check_confirmed(row: Mapping[str, Any], confirm: Any) -> None:
         raise UsageError(
             f"optimization {row['id']} is deleted only by someone who repeats its id.", f"Send confirm={row['id']}."
         )
+
+
+def prepare(tx: Connection, optimization_id: str, confirm: Any, now: float, changes: Changes) -> None:
+    """End what waits of an optimization that is about to be deleted, so that its record is written before.
+
+    Raises:
+        UsageError: ``confirm`` is not its full id.
+        Conflict: Trials of it are running.
+    """
+    row = reads.optimization(tx, optimization_id)
+    check_confirmed(row, confirm)
+    _check_idle(tx, row, "deleted")
+    lifecycle.end_for_good(tx, row["id"], now, changes, "its optimization was deleted.")
+    states.move_optimization(tx, row["id"], "archive")  # nothing more of it starts
+    changes.optimizations.add(row["id"])
 
 
 def remove(tx: Connection, optimization_id: str, confirm: Any, changes: Changes) -> dict[str, Any]:
