@@ -111,7 +111,8 @@ class Lab:
     def _starter(self, name: str) -> Callable[[], subprocess.Popen[str]]:
         def start() -> subprocess.Popen[str]:
             what = ("agent", "server", "--coordinator", self.agents_url, "--slots", str(self.slots), "--name", name)
-            return self.machine.start(*what, *self._options, cwd=None, **{"BOUGH_SECURE_KEY": self._key, **self.for_agents})
+            environ = {"BOUGH_SECURE_KEY": self._key, **self.for_agents}
+            return self.machine.start(*what, *self._options, cwd=None, **environ)
 
         return start
 
