@@ -72,6 +72,7 @@ def follow_recorded(
                 recorded.want_stop()
             if reply["ended"]:
                 return reply
+            recorded.call(reply.get("actions") or [])
             pause_s = POLL_S
         except (UsageError, Conflict):
             raise

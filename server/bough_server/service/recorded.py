@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from bough.errors import UsageError
-from bough_server.service import definitions, states
+from bough_server.service import actions, definitions, states
 from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
 from bough_server.service.identity import Key, require_owner
@@ -185,8 +185,9 @@ def standing(tx: Connection, job_id: str, just_acked: Sequence[tuple[str, int, s
     acked |= {row["stream"]: row["acked"] for row in reads.rows_of_attempt(tx, streams, job_id, 1)}
     ended = job["state"] in states.TERMINAL
     wanted = "stop" if ended or job["desired"] != "run" else "run"
+    calls = [] if ended else [call for _, _, found in actions.waiting(tx, [(job_id, 1)]) for call in found]
     shown = {"job": job_id, "model": job["model"], "state": job["state"]}
-    return {**shown, "ended": ended, "acked": acked, "desired": wanted}
+    return {**shown, "ended": ended, "acked": acked, "desired": wanted, "actions": calls}
 
 
 def is_by_hand(tx: Connection, job: Mapping[str, Any]) -> bool:

@@ -375,7 +375,9 @@ def test_the_command_says_what_became_of_it(api: Running, place: Place, tmp_path
 
 def test_a_script_appears_live_and_is_stopped_politely_from_there(api: Running, place: Place, tmp_path: Path) -> None:
     script = SCRIPT.replace('"me/alone"', '"me/alone", live=True') + (
-        "\nimport time\nepoch = 5\nwhile not job.should_stop():\n    time.sleep(0.02)\n"
+        "\nimport time\njob.register_action(lambda rate: rate * 2, name='double')\n"
+        "open('model.bin', 'wb').write(b'weights')\njob.commit_file('model.bin')\n"
+        "while not job.should_stop():\n    time.sleep(0.02)\n"
         "accuracy.send(6, 0.6)\njob.progress(6, 6)\n"
     )
     process = place.start(script, **live(api, tmp_path / "home"))
@@ -385,6 +387,11 @@ def test_a_script_appears_live_and_is_stopped_politely_from_there(api: Running, 
         wait_for(lambda: api.call("GET", f"/api/v1/jobs/{folder.name}").status_code == 200, 40)
         wait_for(lambda: len(stored(api, folder.name)[1]) == 5, 30)
         assert stored(api, folder.name)[0]["state"] == "RUNNING"
+        wait_for(lambda: api.call("GET", f"/api/v1/jobs/{folder.name}/files/model.bin").content == b"weights", 30)
+        actions = f"/api/v1/jobs/{folder.name}/actions"
+        wait_for(lambda: api.call("GET", actions).json()["actions"], 30)
+        api.call("POST", f"{actions}/double", json={"args": {"rate": 21}})
+        wait_for(lambda: [one["answer"] for one in api.call("GET", actions).json()["calls"]] == [{"value": 42}], 30)
 
         api.call("POST", f"/api/v1/jobs/{folder.name}/stop", json={})
         _, err = process.communicate(timeout=40)
