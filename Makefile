@@ -6,13 +6,14 @@
 # Everything that goes into the distribution: when one of them changes, the demo is installed again.
 PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
 PYTEST_ARGS ?=
+TORCH ?= torch==2.13.0
 
 help:
 	@echo "make demo     optimize examples/digits: 30 trials of a neural network, with the page"
 	@echo "make test     run the tests           (PYTEST_ARGS=\"-k journal\" for some)"
 	@echo "make frameworks   the tests with Keras, PyTorch, Lightning, Transformers, MLflow: 2 GB"
 	@echo "make check    ruff, mypy, pyright, bandit, pip-audit, then the tests"
-	@echo "make chaos    the tests of the door in full: more requests, more slow clients (minutes)"
+	@echo "make chaos    break it on purpose, in full: kills, cuts, full disks, bad requests (SEED=n again the same way)"
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
 
@@ -34,13 +35,14 @@ test: .venv-test/.installed
 	@sh make/environment .venv-test -e ".[all,dev]"
 	@touch $@
 
-# The tests of the frameworks that are too large for .venv-test: two gigabytes. PyTorch comes from its index of CPU wheels.
+# The tests of the frameworks that are too large for .venv-test: two gigabytes. PyTorch comes first, from its index of CPU
+# wheels: those of PyPI bring CUDA along. Asking that index for everything else would only cost time.
 frameworks: .venv-frameworks/.installed
 	@.venv-frameworks/bin/python -m pytest $(PYTEST_ARGS) tests/integration/frameworks tests/integration/recorded/test_history.py
 
 .venv-frameworks/.installed: setup.py
-	@PIP_EXTRA_INDEX_URL="$${PIP_EXTRA_INDEX_URL:-} https://download.pytorch.org/whl/cpu" sh make/environment .venv-frameworks \
-		-e ".[all,dev]" keras jax torch lightning transformers accelerate pandas mlflow
+	@PIP_RETRIES=1 sh make/environment .venv-frameworks --index-url https://download.pytorch.org/whl/cpu $(TORCH)
+	@sh make/environment .venv-frameworks -e ".[all,dev]" $(TORCH) keras jax lightning transformers accelerate pandas mlflow
 	@touch $@
 
 lint: .venv-test/.installed
@@ -55,10 +57,12 @@ audit: .venv-test/.installed
 
 check: lint audit test
 
-# Other requests than in CI: BOUGH_SEED names the run.
+# In full what CI does in short: a line of counts per scenario. Another seed each time; SEED=n is that schedule again.
+SEED ?= $(shell date +%s)
 chaos: .venv-test/.installed
-	@BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$${BOUGH_SEED:-1} .venv-test/bin/python -m pytest \
-	    tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
+	@echo "seed $(SEED): again the same way with  make chaos SEED=$(SEED)"
+	@BOUGH_CHAOS=full BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$(SEED) .venv-test/bin/python -m pytest \
+	    tests/chaos tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
 
 # Pinned with hashes, for installations that shall be the same again: pip install --require-hashes -r make/lock.txt
 lock: .venv-test/.installed

@@ -379,7 +379,7 @@ class _Daemon:
             self._talk.retry_at = now
             self._step(brain.Quit(how))
         elif self._mind.quitting == "requeue":
-            self._step(brain.Impatient())  # "at once" is meant for the jobs too, and their supervisors stay to see to it
+            self._step(brain.Impatient())  # "at once" is meant for the jobs too; their supervisors see to it
 
     @contextmanager
     def _hear_signals(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ _PLAIN = re.compile(r"(?:[^,\[\]{}:\"']|:(?![\s,\[\]{}]|\Z)|(?<=[^\s,\[\]{}:])[\
 _DOUBLE = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SINGLE = re.compile(r"'(?:[^']|'')*'")
 _BLANK = re.compile(r"\s*")
+_JSON = json.JSONDecoder()
 
 
 class Malformed(ValueError):
@@ -35,11 +36,24 @@ def parse(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    value, at = _value(text, _skip(text, 0), 0)
+    value, at = parse_first(text, 0)
     at = _skip(text, at)
     if at != len(text):
         raise Malformed(f"{text[at : at + 20]!r} follows its end")
     return value
+
+
+def parse_first(text: str, at: int) -> tuple[Any, int]:
+    """Return what begins at an index of a text, and where it ends; anything may follow.
+
+    Raises:
+        Malformed: Why it cannot be read.
+    """
+    try:
+        value, end = _JSON.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return _value(text, _skip(text, at), 0)
+    return value, end
 
 
 def _skip(text: str, at: int) -> int:

@@ -2,7 +2,8 @@
 
 Which lines count: those that are, but for blanks around them, one mapping whose first key is ``bough`` (or ``aetros``),
 up to 64 KiB; a carriage return ends a line too. So text that merely contains such a mapping, or has anything before it,
-reports nothing. The same lines may be appended to the file that `BOUGH_REPORTS` names, where nothing else gets between.
+reports nothing. Only for ``aetros`` text may stand before it, and up to ten in a line, as it was there. The same lines
+may be appended to the file that `BOUGH_REPORTS` names, where nothing else gets between.
 
 What they report becomes lines of a journal of its own, ``stdout-…``, so that everything after that is the same as for
 the SDK. The epoch limit is counted here, at the very line that reaches it. Standard library only; a program that
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bough import _layout
@@ -23,7 +24,7 @@ from bough._journal import Journal
 from bough._values import Values
 from bough.errors import UsageError
 from bough_agent import closing
-from bough_agent.flow import Malformed, parse
+from bough_agent.flow import Malformed, parse, parse_first
 from bough_agent.verbs import Speaker
 
 PREFIX = "stdout"  # of the journal
@@ -33,6 +34,11 @@ MAX_LOOK = 1 << 23  # bytes in one look: then the supervisor looks after its lim
 _REPORT = re.compile(
     rb"(?:\A|(?<=[\r\n]))[ \t]*(\{[ \t]*[\"']?(?:bough|aetros)[\"']?[ \t]*:[^\r\n]*\})[ \t]*(?=[\r\n])"
 )
+
+_LINE = re.compile(rb"[^\r\n]+")
+_AETROS = re.compile(rb"\{[ \t]*[\"']?aetros[\"']?[ \t]*:")
+_AETROS_TEXT = re.compile(_AETROS.pattern.decode())
+MOST_IN_LINE = 10  # AETROS took about as many
 
 
 class Tail:
@@ -78,7 +84,37 @@ class Tail:
     def _reports(self, lines: bytes) -> list[bytes]:
         if b"bough" not in lines and b"aetros" not in lines:
             return []
-        return [found for found in _REPORT.findall(lines) if len(found) <= MAX_LINE]
+        found = _REPORT.findall(lines) if b"aetros" not in lines else map(_report_in, _LINE.findall(lines))
+        return [report for report in found if 0 < len(report) <= MAX_LINE]
+
+
+def _report_in(line: bytes) -> bytes:
+    """Return the report in a line, b"" where there is none; behind other text where it is one of AETROS's."""
+    whole = _REPORT.match(line + b"\n")
+    if whole is not None:
+        return bytes(whole[1])
+    begin = _AETROS.search(line)
+    end = line.rstrip(b" \t")
+    return b"" if begin is None or not end.endswith(b"}") else end[begin.start() :]
+
+
+def _mappings(text: str) -> Iterator[object]:
+    """Yield what a report says, one mapping or those of AETROS in one line; of what cannot be read, why."""
+    begin = _AETROS_TEXT.match(text)
+    most = 1 if begin is None else MOST_IN_LINE
+    at = 0
+    while most > 0:
+        most -= 1
+        try:
+            value, at = (parse(text), len(text)) if begin is None else parse_first(text, at)
+            yield value
+        except Malformed as error:
+            yield error
+            at += 1
+        following = _AETROS_TEXT.search(text, at)
+        if following is None:
+            return
+        at = following.start()
 
 
 def _first_end(lines: bytes) -> int:
@@ -161,18 +197,18 @@ class Reports:
 
     def _take(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
-        try:
-            keys = parse(text)
-            if not isinstance(keys, dict):
-                raise Malformed("it is no mapping")
-            verb = keys.pop("bough", None) or keys.pop("aetros", None)
-            self._voice().do(str(verb), keys)
-        except Malformed as error:
-            complain("the output", UsageError(f"The line {text[:200]!r} cannot be read: {error}."))
-        except UsageError as error:
-            complain("the output", UsageError(f"The line {text[:200]!r}: {error}"))
-        except (OSError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            complain("the output", UsageError(f"The line {text[:200]!r} makes no sense: {error}."))
+        for keys in _mappings(text):
+            try:
+                if not isinstance(keys, dict):
+                    raise keys if isinstance(keys, Malformed) else Malformed("it is no mapping")
+                verb = keys.pop("bough", None) or keys.pop("aetros", None)
+                self._voice().do(str(verb), keys)
+            except Malformed as error:
+                complain("the output", UsageError(f"The line {text[:200]!r} cannot be read: {error}."))
+            except UsageError as error:
+                complain("the output", UsageError(f"The line {text[:200]!r}: {error}"))
+            except (OSError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+                complain("the output", UsageError(f"The line {text[:200]!r} makes no sense: {error}."))
 
     def _voice(self) -> Speaker:
         if self._speaker is None:

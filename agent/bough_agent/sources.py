@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bough import _git, _git_links
+from bough import _git, _git_code, _git_links
 from bough.errors import BoughError, NotFound, UsageError
 from bough_agent import pruning
 from bough_agent.workspace import remove
@@ -137,9 +137,9 @@ class Sources:
         return commit
 
     def _push(self, repository: Path, git: str, commit: str) -> None:
-        command = ["push", "--quiet", "--end-of-options", self._url + git, f"{commit}:refs/bough/code/{commit}"]
+        url = self._url + git
         try:
-            _git.run(command, git_dir=str(repository), token=self._key, timeout_s=FETCH_S, allow_file=self._allow_file)
+            _git_code.push(str(repository), url, commit, self._key, FETCH_S, allow_file=self._allow_file)
         except _git.GitFailed as error:
             raise Unresolved(
                 f"commit {commit[:12]} cannot be brought to the coordinator: {error.what}", error.do

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bough import _git, _git_links, _trust
+from bough import _git, _git_links
 from bough.errors import BoughError, UsageError
 from bough_agent import pruning
 
@@ -235,7 +235,6 @@ class Workspace:
             git_dir=str(cache),
             token=self._key,
             timeout_s=FETCH_TIMEOUT_S,
-            env=_trust.git_environment(self._url),
             allow_file=self._allow_file,
         )
 

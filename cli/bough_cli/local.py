@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,10 +66,16 @@ class Local:
     keep: bool = False
     daemons: list[Daemon] = field(default_factory=list)
 
-    def start_coordinator(self, port: int = 0) -> None:
-        """Start a coordinator; it is not ready before `wait_for_coordinator` returns."""
+    def start_coordinator(self, port: int = 0, limits: Mapping[str, int] | None = None) -> None:
+        """Start a coordinator; it is not ready before `wait_for_coordinator` returns.
+
+        Args:
+            port: Where it listens; 0 takes a free one.
+            limits: How much a job may report, where that is not as ever (`_layout.LIMITS`).
+        """
         folder = home.folder("coordinator")
         arguments = ["coordinator", "--home", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+        arguments += [part for name, value in (limits or {}).items() for part in ("--limit", f"{name}={value}")]
         self.daemons.append(start("coordinator", arguments, keep=self.keep))
 
     def wait_for_coordinator(self) -> Address:

@@ -101,6 +101,12 @@ def read_limits(ctx: click.Context, param: click.Parameter, given: Sequence[str]
     return found
 
 
+limit = click.option(
+    "--limit", "limits", metavar="NAME=SIZE", multiple=True, callback=read_limits,
+    help="How much a job may report: file_bytes, files_bytes, files, journal_bytes; as in --limit file_bytes=2GiB.",
+)  # fmt: skip
+
+
 class Memory(click.ParamType[int]):
     """An amount of memory with its unit, ``64GB``, ``512MiB``; becomes bytes."""
 

@@ -155,7 +155,7 @@ def push(source: Source, client: Client) -> None:
         Unavailable, Denied: The coordinator is away, or does not accept the key.
         GitFailed: It refused the push.
     """
-    from bough import _git, _trust
+    from bough import _git_code
 
     if not source.commit:
         return  # an agent brings it
@@ -163,19 +163,10 @@ def push(source: Source, client: Client) -> None:
         raise UsageError(
             "this clone is shallow, and the coordinator keeps whole histories.", "Run: git fetch --unshallow."
         )
-    name = f"{source.commit}:refs/bough/code/{source.commit}"
     url = f"{client.url}/git/{source.definition.model}.git"
     client.get("/me")  # a wrong address or key is told in its words; git would speak of itself
-    env = _trust.git_environment(client.url)
-    if source.objects:
-        env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = completing.alternates(source.objects)
-    _git.run(
-        ["push", "--quiet", url, name],
-        git_dir=str(source.git_dir),
-        token=client.address.key,
-        timeout_s=PUSH_S,
-        env=env,
-    )
+    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": completing.alternates(source.objects)} if source.objects else None
+    _git_code.push(str(source.git_dir), url, source.commit, client.address.key, PUSH_S, env)
 
 
 def named(files: Sequence[str], shown: int = 3) -> str:

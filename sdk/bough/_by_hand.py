@@ -122,6 +122,10 @@ def _write_end(folder: str, pid: int, began: float, facts: dict[str, object]) ->
         "cause": _layout.USER if was_interrupted else None, "started_at": started_at,
         "ended_at": started_at + duration_s, "duration_s": duration_s,
     }  # fmt: skip
+    if kind is None:  # then nobody in Python knows the code
+        from bough import _exit_code
+
+        exit_["is_code_coming"] = _exit_code.note(folder)
     path = os.path.join(folder, _layout.EXIT)
     try:
         with open(path + ".tmp", "w", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ It promises:
 * git sees none of the caller's ``GIT_*`` variables, asks no question, and speaks only https, http and ssh, and file
   where the caller allows it.
 * a bearer token reaches git through its environment, never through its command line, and goes to no other host.
+* a coordinator with a certificate of its own is recognized by that one, as everywhere (`bough._trust`).
 * what git says on stderr is free of control characters, of credentials in URLs and of the token before anyone sees it.
 * at the timeout, and on Ctrl-C, git ends together with its helpers.
 
@@ -98,7 +99,8 @@ def run(
         GitFailed: git is missing, failed, or took too long.
     """
     argv = command(args, git_dir=git_dir, with_token=token is not None)
-    variables = environment(token=token, env=env, allow_file=allow_file)
+    remote = next((argument for argument in args if argument.startswith("https://")), None)
+    variables = environment(token=token, env=env, allow_file=allow_file, remote=remote)
     name = "git " + (args[0] if args else "")
     if cwd is not None and not os.path.isdir(cwd):
         raise GitFailed("cannot run " + name + ": there is no folder " + cwd + ".", "Check the path.")
@@ -122,9 +124,16 @@ def command(args: Sequence[str], git_dir: str | None = None, with_token: bool = 
 
 
 def environment(
-    token: str | None = None, env: Mapping[str, str] | None = None, allow_file: bool = False
+    token: str | None = None, env: Mapping[str, str] | None = None, allow_file: bool = False, remote: str | None = None
 ) -> dict[str, str]:
-    """Return git's environment: the caller's without ``GIT_*`` and bough's secrets, and what makes git quiet."""
+    """Return git's environment: the caller's without ``GIT_*`` and bough's secrets, and what makes git quiet.
+
+    Args:
+        token: As for `run`.
+        env: As for `run`.
+        allow_file: As for `run`.
+        remote: The URL that git will speak with, where the certificate may be one that was pinned.
+    """
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -151,6 +160,10 @@ def environment(
             GIT_CONFIG_KEY_0="http.extraHeader",
             GIT_CONFIG_VALUE_0="Authorization: Bearer " + token,
         )
+    if remote is not None:
+        from bough import _trust  # loads ssl
+
+        variables.update(_trust.git_environment(remote))
     variables.update(env or {})
     return variables
 

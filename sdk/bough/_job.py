@@ -153,6 +153,9 @@ class Job(Surface):
         except Absent:
             if default is REQUIRED:
                 raise self._values.explain(path) from None
+            meant = self._values.doubt(path)
+            if meant is not None:
+                say("there is no hyperparameter " + path + "; its default stands in. Did you mean " + meant + "?")
             return default
         return default if value is None and default is not REQUIRED else value
 

@@ -22,6 +22,7 @@ folder of one attempt::
         supervisor.json     who supervises: boot id, pid, start ticks, nonce                        (supervisor)
         supervisor.lock     held (flock) as long as the supervisor lives                            (supervisor)
         exit.json           how it ended: written once, last                                        (supervisor)
+        exit.code           its exit code, one byte, where no agent runs it                         (SDK)
 
 This module imports nothing, and runs on Python 3.7.
 """
@@ -67,6 +68,7 @@ GPUS = "control/gpus.json"
 SUPERVISOR = "supervisor.json"
 SUPERVISOR_LOCK = "supervisor.lock"
 EXIT = "exit.json"
+EXIT_CODE = "exit.code"  # of a script without an agent: its exit code, as one byte
 ENVIRONMENT = "environment.json"
 
 # -- streams: what is shipped of a folder, by offset ----------------------------------------------------------

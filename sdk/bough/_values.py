@@ -29,6 +29,7 @@ class Values:
         self._flat = flat
         self._origin = origin
         self._remedy = remedy
+        self._doubted: set[str] = set()
 
     def get(self, path: str, return_group: bool = False) -> object:
         """Return the value at `path`; a group's children as a nested dict.
@@ -102,6 +103,16 @@ class Values:
             return UsageError(what, "Declare it in bough.yml, or give default=.")
         return UsageError(what, "Did you mean " + nearest + "? Else declare it in bough.yml, or give default=.")
 
+    def doubt(self, path: str) -> str | None:
+        """Return, once for each path, what was probably meant by one for which a default stands in; mostly None.
+
+        A choice that was not made and a group that is off are the everyday reasons for a default.
+        """
+        if path in self._doubted or self._why_inactive(path):
+            return None
+        self._doubted.add(path)
+        return self._nearest(path, 0.75)
+
     def _why_inactive(self, path: str) -> str:
         """Return " while …" where a choice or an absent group on the way explains it, else ""."""
         parts = path.split(".")
@@ -114,10 +125,10 @@ class Values:
                 return " while " + str(full) + " is " + repr(own)
         return ""
 
-    def _nearest(self, path: str) -> str | None:
+    def _nearest(self, path: str, likeness: float = 0.6) -> str | None:
         from difflib import get_close_matches
 
-        found = get_close_matches(path, self._spellings(), 1, 0.6)
+        found = get_close_matches(path, self._spellings(), 1, likeness)
         return found[0] if found else None
 
     def _spellings(self) -> list[str]:

@@ -147,7 +147,7 @@ class Notified:
         if not self.has_any:
             return
         kinds = (("job", changes.jobs), ("optimization", changes.optimizations), ("agent", changes.agents))
-        for kind, ids in (*kinds, ("model", changes.models), ("ended", changes.ended)):
+        for kind, ids in (*kinds, ("counted", changes.counted), ("model", changes.models), ("ended", changes.ended)):
             self._say(*(["changed", kind, its_id] for its_id in ids))
         now = _now()
         topics = {topic for topic, until in self._watched.items() if until > now}
@@ -399,4 +399,4 @@ def _note(changes: Changes, kind: str, its_id: str) -> None:
         changes.ended.append(its_id)
     else:
         sets = {"job": changes.jobs, "optimization": changes.optimizations, "model": changes.models}
-        {**sets, "agent": changes.agents}[kind].add(its_id)
+        {**sets, "counted": changes.counted, "agent": changes.agents}[kind].add(its_id)

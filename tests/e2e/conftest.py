@@ -74,6 +74,10 @@ class Machine:
         self.daemons.append(daemon)
         return daemon
 
+    def said(self, daemon: subprocess.Popen[str]) -> str:
+        """Return what a daemon has written so far."""
+        return (self.home / f"daemon-{self.daemons.index(daemon)}.log").read_text()
+
     def coordinator(self, *options: str) -> str:
         """Start a coordinator in this home; return its URL once it listens."""
         place = self.home / "coordinator" / "coordinator.json"

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 import requests
 from tests.integration.api.running import Running, running
+from tests.integration.recorded.conftest import Place
 
 from bough import _git, _trust
 from bough.errors import Denied, Unavailable, UsageError
 from bough_agent.link import Link
 from bough_cli import client as clients
+from bough_cli.recorded import push_recorded
+from bough_cli.records import transfer
+from bough_cli.records.transfer import Other
 from bough_server import tls
 from bough_server.app import certificate_of
 from bough_server.config import Config
@@ -60,8 +64,23 @@ def test_with_the_fingerprint_the_command_line_the_agent_and_git_connect(secured
     assert url == secured.url
     assert clients.Client(clients.Address(url, secured.admin, "")).get("/me")["scope"] == "admin"
     assert Link(url, secured.admin).register({"name": "a", "slots": 1, "epoch": "e"})["agent_id"]
-    heads = ["ls-remote", "--heads", f"{url}/git/me/digits.git"]
-    _git.run(heads, token=secured.admin, env=_trust.git_environment(url))
+    _git.run(["ls-remote", "--heads", f"{url}/git/me/digits.git"], token=secured.admin)
+
+
+def test_records_and_runs_by_hand_are_brought_over_tls(secured: Running, home: Path, tmp_path: Path) -> None:
+    """Each of them speaks git with the coordinator in a way of its own."""
+    url = clients.check_address(pinned(secured))
+    clone = str(tmp_path / "clone.git")
+    _git.run(["init", "--quiet", "--bare", clone])
+    folder = Place(tmp_path / "work").run()
+
+    with clients.Client(clients.Address(url, secured.admin, "")) as client:
+        reply = push_recorded(folder, client)
+    other = Other(f"{url}/git/me/alone.git", url, secured.admin, True)
+    brought = transfer.pull(clone, other, None, lambda *_: None)
+
+    assert reply["state"] == "DONE"
+    assert brought.refused == ()
 
 
 def test_a_certificate_that_was_trusted_once_needs_no_fingerprint(

@@ -37,10 +37,7 @@ _database = click.option(
 @click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Its key, PEM.")
 @click.option("--tls-name", "names", metavar="NAME", multiple=True, help="Another name or address it is reached by.")
 @click.option("--allow-plain-http", is_flag=True, help="Listen beyond this machine without TLS.")
-@click.option(
-    "--limit", "limits", metavar="NAME=SIZE", multiple=True, callback=options.read_limits,
-    help="How much a job may report: file_bytes, files_bytes, files, journal_bytes; as in --limit file_bytes=2GiB.",
-)  # fmt: skip
+@options.limit
 @click.option("--end-with", type=int, hidden=True)
 @click.pass_context
 def command(

@@ -10,7 +10,7 @@ import click
 
 from bough.errors import Conflict, NotFound, Unavailable
 from bough_cli import client as clients
-from bough_cli import home
+from bough_cli import home, options
 from bough_cli.client import Address, Client
 from bough_cli.commands import agent
 from bough_cli.commands.coordinator import PORT
@@ -23,8 +23,9 @@ WATCH_S = 0.5
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Of the page; default: {PORT}, or a free one.")
 @click.option("--slots", type=click.IntRange(1), help="How many jobs at a time; default: one for each CPU.")
 @click.option("--name", metavar="NAME", help="The agent's name; default: this machine's.")
+@options.limit
 @click.option("--stop", is_flag=True, help="Stop what --keep or --detach left running here.")
-def command(port: int | None, slots: int | None, name: str | None, stop: bool) -> int:
+def command(port: int | None, slots: int | None, name: str | None, limits: dict[str, int], stop: bool) -> int:
     """Coordinator, agent and page on this machine, until Ctrl-C."""
     running = clients.running_here()
     if stop:
@@ -34,7 +35,7 @@ def command(port: int | None, slots: int | None, name: str | None, stop: bool) -
             raise Conflict(f"a coordinator already runs here. Its page: {client.page_link()}", "")
     local = Local()
     with ending_with(local.end):
-        local.start_coordinator(port if port is not None else _port())
+        local.start_coordinator(port if port is not None else _port(), limits)
         with Client(local.wait_for_coordinator()) as client:
             local.start_agent(client, slots or os.cpu_count() or 1, name)
             click.echo(f"page:   {client.page_link()}  (this link opens once; `bough login --link` makes another)")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bough import _git, definition
+from bough import _git, _git_code, definition
 from bough.errors import BoughError
 from bough_cli.client import Client
 from bough_cli.recorded.folder import Recorded
@@ -69,8 +69,7 @@ def _push_nothing(client: Client, model: str) -> str:
 
 def _push(client: Client, model: str, git_dir: str, commit: str) -> None:
     url = f"{client.url}/git/{model}.git"
-    refspec = f"{commit}:refs/bough/code/{commit}"
-    _git.run(["push", "--quiet", url, refspec], git_dir=git_dir, token=client.address.key, timeout_s=PUSH_S)
+    _git_code.push(git_dir, url, commit, client.address.key, PUSH_S)
 
 
 def _plain(name: str) -> str:

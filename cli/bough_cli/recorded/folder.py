@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bough import _by_hand, _layout
+from bough import _by_hand, _exit_code, _layout
 from bough.errors import NotFound, UsageError
 
 
@@ -32,8 +32,9 @@ class Recorded:
 
     def is_running(self) -> bool | None:
         """Whether its script still runs; None where that cannot be seen from here."""
-        if self.exit() is not None:
-            return False
+        return False if self.exit() is not None else self._is_alive()
+
+    def _is_alive(self) -> bool | None:
         if self.facts.get("host") != _by_hand.host() or not self.facts.get("pid_ticks"):
             return None
         if self.facts.get("boot_id") != _by_hand.read(_by_hand.BOOT_ID):
@@ -46,7 +47,14 @@ class Recorded:
             found = json.loads((self.folder / _layout.EXIT).read_bytes())
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        if not found.pop("is_code_coming", False):
+            return found
+        code = _exit_code.read(str(self.folder))
+        if code is None and self._is_alive():  # Python has ended, the process not quite
+            return None
+        return found if code is None else {**found, "exit_code": code}
 
     def journals(self) -> dict[str, Path]:
         """Return its journals by the name of their stream."""

@@ -230,7 +230,7 @@ def _run(arguments: list[str], git_dir: str, other: Other, progress: Progress, g
     """
     process = subprocess.Popen(
         _git.command(arguments, git_dir=git_dir, with_token=other.token is not None),
-        env=_git.environment(token=other.token, allow_file=True),
+        env=_git.environment(token=other.token, allow_file=True, remote=other.address),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

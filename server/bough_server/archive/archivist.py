@@ -190,7 +190,7 @@ class Archivist:
             began = self._monotonic()
             if may_rest and began < self._rests_until:
                 asyncio.get_running_loop().call_later(self._rests_until - began, self._rung.set)
-                return await self._write_all(set())
+                return await self._write_all(None, has_chains=False)
             changed, self._changed = self._changed, set()
             try:
                 has_written = await self._write_all(changed)
@@ -201,14 +201,14 @@ class Archivist:
             self._rests_until = now + _REST * (now - began)
             return has_written
 
-    async def _write_all(self, changed: set[str] | None) -> bool:
+    async def _write_all(self, changed: set[str] | None, has_chains: bool = True) -> bool:
         jobs = await self._due()
-        chains = await self._store.read(partial(_of_models, changed=changed))
+        chains = await self._store.read(partial(_of_models, changed=changed)) if has_chains else {}
         by_model = _by_model(jobs)
         trouble: BoughError | None = None
         for model in {**by_model, **chains}:
             try:
-                await self._write(model, by_model.get(model, []), chains.get(model, []))
+                await self._write(model, by_model.get(model, []), chains.get(model, []) if has_chains else None)
             except BoughError as error:  # the other repositories may be writable
                 trouble = error
         if trouble is not None:
@@ -220,7 +220,8 @@ class Archivist:
         jobs = await self._store.read(lambda tx: reads.unrecorded_jobs(tx, limit))
         return [job for job in jobs if job["id"] not in self._refused][:BATCH]
 
-    async def _write(self, model: str, jobs: Sequence[Mapping[str, Any]], optimizations: Sequence[str]) -> None:
+    async def _write(self, model: str, jobs: Sequence[Mapping[str, Any]], optimizations: Sequence[str] | None) -> None:
+        """Write some jobs, and the chains of a model and of some of its optimizations; with None only the jobs."""
         repository = await asyncio.to_thread(self._repositories.ensure, model)
         if model not in self._met:
             self._known |= await asyncio.to_thread(_states, repository, model)
@@ -228,12 +229,12 @@ class Archivist:
         more = True
         while more:
             batch, jobs = await self._store.read(partial(self._assemble, model=model, jobs=jobs, chains=optimizations))
-            optimizations, more = [], bool(jobs)
+            optimizations, more = None, bool(jobs)
             if batch.records:
                 await self._write_batch(repository, batch)
 
     def _assemble(
-        self, tx: Connection, model: str, jobs: Sequence[Mapping[str, Any]], chains: Sequence[str]
+        self, tx: Connection, model: str, jobs: Sequence[Mapping[str, Any]], chains: Sequence[str] | None
     ) -> tuple[_Batch, Sequence[Mapping[str, Any]]]:
         """Return what is written next, all of it of one moment: as many jobs as fit into memory; and what is left."""
         batch = _Batch()
@@ -248,6 +249,8 @@ class Archivist:
             except Exception:  # a fault of ours with what this job reported
                 self._refused.add(job_id)
                 log.exception("no record of job %s", job_id)
+        if chains is None:
+            return batch, jobs[n:]
         for optimization_id in chains:
             ref = chronicle.optimization_ref(optimization_id)
             self._add_chain(batch, ref, chronicle.optimization(tx, optimization_id, self._known.get(ref)))

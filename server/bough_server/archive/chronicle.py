@@ -88,8 +88,8 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     for table in OTHERS:
         if rows := _rows(tx, table, optimization_id, *table.primary_key):
             files[f"tables/{table.name}.jsonl"] = json_lines(_but_optimization(one) for one in map(_public, rows))
-    valued = _valued(tx, optimization_id)
-    mark = _digest([*files.values(), repr((valued, row["history_seq"])).encode()])
+    counted = _valued(tx, optimization_id)
+    mark = _digest([*files.values(), repr((counted, row["history_seq"])).encode()])
     if written is not None and written.mark == mark:
         return None
     since = written or State("")
@@ -97,13 +97,16 @@ def optimization(tx: Connection, optimization_id: str, written: State | None) ->
     its_own = (revision.model == row["model"]) & (revision.number == row["revision"])
     files["definition.json"] = json_file(tx.execute(select(revision.definition).where(its_own)).scalar_one_or_none())
     first = since.trials // SEGMENT * SEGMENT
-    files |= _segments("trials", _trials(tx, optimization_id, schema.jobs.c["values"].is_not(None), first), first)
+    before = min(first, 1)  # the last one of the file before: whether what follows it is the next
+    valued = _trials(tx, optimization_id, schema.jobs.c["values"].is_not(None), first - before)
+    files |= _segments("trials", valued[before:], first)
     first = since.ends // SEGMENT * SEGMENT
     files |= _segments("history", _ends(tx, optimization_id, first), first)
     message = f"optimization {row['id']} of {row['model']}: {row['state']}\n\n"
-    message += f"{len(valued)} trials have values, {row['history_seq']} ends are known\n\n{MARK}{mark}\n"
+    n = sum(n for _, n in counted)
+    message += f"{n} trials have values, {row['history_seq']} ends are known\n\n{MARK}{mark}\n"
     record = RecordData(optimization_ref(row["id"]), None, _newest(tx, row, spaces), message, files, keeps=True)
-    return record, State(mark, _solid(valued), row["history_seq"])
+    return record, State(mark, n - len(valued) + _solid(valued, since.trials - n + len(valued)), row["history_seq"])
 
 
 def model(tx: Connection, model_id: str, written: State | None) -> tuple[RecordData, State] | None:
@@ -149,20 +152,21 @@ def mark_of(message: str) -> str | None:
     return last.removeprefix(MARK) if last.startswith(MARK) else None
 
 
-def _valued(tx: Connection, optimization_id: str) -> list[tuple[int, ...]]:
-    """Return the numbers of the trials that have values, in their order."""
-    mine = (schema.jobs.c.optimization == optimization_id) & schema.jobs.c["values"].is_not(None)
-    return [tuple(row) for row in tx.execute(select(*_ORDER).where(mine).order_by(*_ORDER))]
+def _valued(tx: Connection, optimization_id: str) -> list[tuple[int, int]]:
+    """Return how many trials of each generation have values: counted, since there may be very many."""
+    table = schema.jobs.c
+    mine = (table.optimization == optimization_id) & table["values"].is_not(None)
+    found = select(table.generation, func.count()).where(mine).group_by(table.generation).order_by(table.generation)
+    return [(generation, n) for generation, n in tx.execute(found)]
 
 
-def _solid(valued: list[tuple[int, ...]]) -> int:
-    """Return how many of these, from the first on, no other will ever come in front of."""
-    for i, order in enumerate(valued):
-        is_next = i > 0 and order[-1] == valued[i - 1][-1] + 1
-        is_first = order[-1] == 1
-        if not (is_next or is_first):
+def _solid(trials: list[dict[str, Any]], known: int) -> int:
+    """Return how many of these, from the first on, no other will ever come in front of; of ``known`` that was found."""
+    for i in range(max(0, known), len(trials)):
+        number = trials[i]["number"]
+        if number != 1 and (i == 0 or number != trials[i - 1]["number"] + 1):
             return i
-    return len(valued)
+    return len(trials)
 
 
 def _trials(tx: Connection, optimization_id: str, which: Any, skip: int = 0) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from bough_server.service.dispatch import Dispatcher
 from bough_server.service.eligible import Free, slots_of
 from bough_server.service.fleet import Presence
 from bough_server.service.identity import Key
-from bough_server.service.sync import DecidesMore, Message, Outcome, read_header, save_heartbeat, slices
+from bough_server.service.sync import DecidesMore, Message, Outcome, read_header, slices
 from bough_server.store import schema
 
 _SAVE_HEARTBEAT_S = 10.0
@@ -76,10 +76,16 @@ class Agents:
         now, clock, most = ground.clock.now(), ground.clock.monotonic(), ground.config.max_lost
         message = Message(row, told, parts, now, clock, self._dispatcher, most, ground.pruner)
         message.is_shared = not told.events
+        presence.usage = told.usage or presence.usage
+        is_noted = presence.heard_at - presence.saved_at >= _SAVE_HEARTBEAT_S
+        message.seen = (presence.usage,) if is_noted else None
         message.arrived = await self.receiving.receive(agent_id, message)
         outcome = await self._handled(message)
         ground.fleet.renew(outcome.accepted, message.clock)
         await self._refresh(outcome.changes.agents)
+        if is_noted:
+            presence.saved_at = message.clock
+            outcome.changes.agents.add(agent_id)
         await ground.commit(outcome.changes)
         await self.receiving.forget(agent_id, outcome)
         presence.free = Free.read(told.free) if told.free is not None else None
@@ -88,8 +94,6 @@ class Agents:
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
         claimed = [(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims]
         ground.peers.met(agent_id, presence, [*outcome.accepted, *claimed])
-        presence.usage = told.usage or presence.usage
-        await self._save_heartbeat(agent_id, presence)
         self._ring_others(agent_id, outcome)
         limits = ground.config.limits
         for claim in outcome.granted.claims:
@@ -194,16 +198,6 @@ class Agents:
             more = partial(message.grant, changes=changes, so_far=outcome.granted)
             outcome.granted = await ground.store.write(more, is_shared=True)
             await ground.commit(changes)
-
-    async def _save_heartbeat(self, agent_id: str, presence: Presence) -> None:
-        ground = self._ground
-        now = ground.clock.monotonic()
-        if now - presence.saved_at < _SAVE_HEARTBEAT_S:
-            return
-        presence.saved_at = now
-        at = ground.clock.now()
-        await ground.store.write(lambda tx: save_heartbeat(tx, agent_id, at, presence.usage))
-        ground.tell(Changes(agents={agent_id}))
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
         ground = self._ground

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from bough.definition import Space
 from bough_server.optimizers.again import TRIES, ask_again, counted_point
@@ -176,7 +176,8 @@ class Asks:
         self._ready.setdefault(optimization_id, []).append(found)
         self._on_ready(optimization_id)
         await self._tell_waiting()
-        self.wake(optimization_id)
+        if not needs_history(row, number + 1):  # else there is one, as many as there should be
+            self.wake(optimization_id)
 
     async def _tell_waiting(self) -> None:
         async with self._answered:
@@ -242,7 +243,7 @@ class Asks:
 
     def _needed(self, tx: Connection, optimization_id: str) -> dict[str, Any] | None:
         """Return the optimization's row if another answer of it is needed now, its history being read."""
-        found = tx.execute(select(optimizations).where(optimizations.c.id == optimization_id)).mappings().first()
+        found = tx.execute(_ROW, {"its_id": optimization_id}).mappings().first()
         if found is None or found["state"] != RUNNING:
             self._told.pop(optimization_id, None)
             self._ready.pop(optimization_id, None)
@@ -275,9 +276,17 @@ class Asks:
 
 def _stock(tx: Connection, row: Mapping[str, Any], number: int) -> int:
     """Return how many answers should be there, that of ask ``number`` among them."""
-    mine = (jobs.c.optimization == row["id"]) & (jobs.c.generation == row["generation"])
+    which = {"its_id": row["id"], "its_generation": row["generation"]}
     if needs_history(row, number):
-        live = tx.execute(select(jobs.c.id).where(mine, jobs.c.state.in_(LIVE)).limit(1)).first()
-        return 0 if row["max_parallel"] == 1 and live is not None else 1
-    waiting = tx.execute(select(jobs.c.id).where(mine, jobs.c.state == CREATED).limit(_AHEAD)).all()
-    return max(1, len(waiting))
+        is_free = row["max_parallel"] != 1 or tx.execute(_IN, {**which, "states": LIVE}).first() is None
+        return 1 if is_free else 0
+    return max(1, len(tx.execute(_IN, {**which, "states": [CREATED]}).all()))
+
+
+_ROW = select(optimizations).where(optimizations.c.id == bindparam("its_id"))
+_IN = (
+    select(jobs.c.id)
+    .where(jobs.c.optimization == bindparam("its_id"), jobs.c.generation == bindparam("its_generation"))
+    .where(jobs.c.state.in_(bindparam("states", expanding=True)))
+    .limit(_AHEAD)
+)

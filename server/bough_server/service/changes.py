@@ -15,6 +15,7 @@ class Changes:
     Args:
         jobs: Jobs whose row changed.
         optimizations: Optimizations whose row or trials changed.
+        counted: Optimizations of which no more than the counts of trials by state changed.
         models: Models whose revisions or marks of jobs changed.
         agents: Agents whose row changed.
         rung: Agents that should sync soon: something is wanted of them.
@@ -25,6 +26,7 @@ class Changes:
 
     jobs: set[str] = field(default_factory=set)
     optimizations: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
     agents: set[str] = field(default_factory=set)
     rung: set[str] = field(default_factory=set)
@@ -37,3 +39,9 @@ class Changes:
         self.jobs.add(job["id"])
         if job["optimization"] is not None:
             self.optimizations.add(job["optimization"])
+
+    def of_state(self, job: Any) -> None:
+        """Note that the state of ``job`` (a row) changed, and nothing that decides what is started next."""
+        self.jobs.add(job["id"])
+        if job["optimization"] is not None:
+            self.counted.add(job["optimization"])

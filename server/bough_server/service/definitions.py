@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from bough import definition
 from bough.errors import UsageError
@@ -45,17 +45,19 @@ def revise(tx: Connection, found: definition.Definition, now: float, key_id: str
 
 def of_revision(tx: Connection, model: str, number: int) -> definition.Definition:
     """Return the definition that is that revision."""
-    mine = (model_revisions.c.model == model) & (model_revisions.c.number == number)
-    raw = tx.execute(select(model_revisions.c.definition).where(mine)).scalar_one()
-    return parse(raw)
+    return parse(tx.execute(_REVISION, {"its_model": model, "its_number": number}).scalar_one())
 
 
 def output_of(tx: Connection, model: str, number: int) -> list[str]:
     """Return which files a job of that revision hands in at its end, without reading the rest of the definition."""
-    mine = (model_revisions.c.model == model) & (model_revisions.c.number == number)
-    raw = tx.execute(select(model_revisions.c.definition).where(mine)).scalar_one()
+    raw = tx.execute(_REVISION, {"its_model": model, "its_number": number}).scalar_one()
     written = raw.get("output") or []
     return [written] if isinstance(written, str) else list(written)
+
+
+_REVISION = select(model_revisions.c.definition).where(
+    model_revisions.c.model == bindparam("its_model"), model_revisions.c.number == bindparam("its_number")
+)
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ again with the same claim key, the answer is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -94,16 +94,16 @@ class Dispatcher:
         busy = _busy(tx)
         if self._is_lowered(asker):
             asker = replace(asker, wanted=min(asker.wanted, max(0, asker.slots - busy.get(asker.id, 0))))
-        for job in self._candidates(tx, asker, now, clock, granted, changes):
-            if len(granted.claims) >= asker.wanted:
-                break
+        for job, optimization in self._candidates(tx, asker, now, clock, granted, changes):
             if self._should_wait(job, asker, busy, clock):
                 granted.is_deferred = True
                 continue
             if not asker.free.take(job["needs"]):
                 continue
-            if self._claim(tx, job, asker, now, granted, changes):
+            if self._claim(tx, job, optimization, asker, now, granted, changes):
                 busy[asker.id] = busy.get(asker.id, 0) + 1
+            if len(granted.claims) >= asker.wanted:
+                break
         return granted
 
     def _is_lowered(self, asker: Asker) -> bool:
@@ -112,12 +112,8 @@ class Dispatcher:
         return presence is not None and presence.row.get("slots_set") is not None
 
     def _already(self, tx: Connection, asker: Asker) -> list[dict[str, Any]]:
-        mine = and_(attempts.c.claim_key == asker.claim_key, attempts.c.agent == asker.id, attempts.c.state == HELD)
-        found = (
-            select(attempts.c.job, attempts.c.attempt, attempts.c.marker).where(mine).order_by(attempts.c.claimed_at)
-        )
         claims = []
-        for job_id, attempt, marker in tx.execute(found).all():
+        for job_id, attempt, marker in tx.execute(_BY_KEY, {"its_key": asker.claim_key, "its_agent": asker.id}).all():
             job = tx.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.attempt == attempt)).mappings().first()
             if job is not None and job["state"] in WITH_AGENT:
                 claims.append(claim_of(tx, dict(job), marker))
@@ -125,8 +121,10 @@ class Dispatcher:
 
     def _candidates(
         self, tx: Connection, asker: Asker, now: float, clock: float, granted: Granted, changes: Changes
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the jobs that the asker may run, the most urgent first."""
+    ) -> Iterator[tuple[dict[str, Any], Mapping[str, Any] | None]]:
+        """Yield the jobs that the asker may run, the most urgent first, each with its optimization as it is now."""
+        if len(granted.claims) >= asker.wanted:
+            return
         running: dict[str, dict[str, Any]] = {}
         for row in tx.execute(_FREE).mappings().all():
             if may_run(row, asker.machine):
@@ -135,7 +133,7 @@ class Dispatcher:
                 top_up(tx, optimization, room, now, self.new_id, changes)
                 running[row["id"]] = optimization
         suspected = quarantine.suspected_on(tx, asker.id)
-        for job in tx.execute(_waiting(list(running))).mappings().all():
+        for job in tx.execute(_WAITING, {"running": list(running)}).mappings().all():
             if not may_run(job, asker.machine):
                 continue
             if job["id"] in suspected and self._has_another(job, asker, clock):
@@ -144,7 +142,7 @@ class Dispatcher:
                 continue
             if job["optimization"] and not self._has_room(tx, job, running, clock):
                 continue
-            yield dict(job)
+            yield dict(job), running.get(job["optimization"] or "")
             if job["state"] == CREATED:
                 now_it_is = running[job["optimization"]] = reads.optimization(tx, job["optimization"])
                 if now_it_is["state"] == RUNNING and self.prepared(now_it_is) is None:
@@ -160,15 +158,12 @@ class Dispatcher:
         optimization = running[job["optimization"]]
         if job["attempt"] > 0 and optimization["max_parallel"] is None:
             return True  # it had its place among the slots; only a limit may keep it waiting
-        awaited = and_(jobs.c.state == DRAINING, jobs.c.partial)  # over, and its data is with a lost agent
-        mine = and_(jobs.c.optimization == optimization["id"], jobs.c.state.in_(LIVE), ~awaited)
-        if optimization["generation"] > 1:
-            before = and_(mine, jobs.c.generation < optimization["generation"])
-            if tx.execute(select(jobs.c.id).where(before).limit(1)).first() is not None:
+        live = 0
+        for state, generation, n in tx.execute(_LIVING, {"its_id": optimization["id"]}):
+            if generation < optimization["generation"]:
                 return False
-        counts = mine if job["state"] == CREATED else and_(mine, jobs.c.state != QUEUED)
-        live = tx.execute(select(func.count()).where(counts)).scalar_one()
-        return bool(live < places(optimization, self.fleet.takers(clock)))
+            live += n if job["state"] == CREATED or state != QUEUED else 0
+        return live < places(optimization, self.fleet.takers(clock))
 
     def _has_another(self, job: RowMapping, asker: Asker, clock: float) -> bool:
         """Return whether another agent could take a job that died quickly on this one."""
@@ -192,11 +187,17 @@ class Dispatcher:
         return clock - since < self.patience_s
 
     def _claim(
-        self, tx: Connection, job: dict[str, Any], asker: Asker, now: float, granted: Granted, changes: Changes
+        self,
+        tx: Connection,
+        job: dict[str, Any],
+        optimization: Mapping[str, Any] | None,
+        asker: Asker,
+        now: float,
+        granted: Granted,
+        changes: Changes,
     ) -> bool:
         values: dict[str, Any] = {}
-        if job["state"] == CREATED:
-            optimization = reads.optimization(tx, job["optimization"])
+        if job["state"] == CREATED and optimization is not None:
             found = self._take_ask(tx, optimization)
             if found is None or self._is_answered(tx, optimization, job, found, now, changes):
                 if reads.optimization(tx, job["optimization"])["state"] == RUNNING:
@@ -205,13 +206,13 @@ class Dispatcher:
             values = {"values": found.values, "ask_number": found.number, "history_seq": found.history_seq}
             values |= {"digest": found.digest, "again": found.again}
         attempt, marker = max(job["attempt"] + 1, self.first_attempt), self.new_marker()
-        values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None}
+        values |= {"attempt": attempt, "agent": asker.id, "unreachable": False, "message": None, "started_at": None}
         if not states.move_job(tx, job["id"], "claim", of_attempt=job["attempt"], **values):
             return False
         row = {"job": job["id"], "attempt": attempt, "agent": asker.id, "marker": marker, "state": HELD}
         row |= {"claim_key": asker.claim_key, "claimed_at": now, "progressed": False}
         tx.execute(insert(attempts), row)
-        granted.claims.append(claim_of(tx, {**job, **values}, marker))
+        granted.claims.append(claim_of(tx, {**job, **values}, marker, optimization))
         changes.of_job(job)
         return True
 
@@ -242,9 +243,11 @@ class Dispatcher:
         return found if tx.execute(taken.values(asks=found.number + 1)).rowcount == 1 else None
 
 
-def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, Any]:
-    """Return the claim of the protocol for ``job``, whose values are fixed."""
-    how = _how(tx, job)
+def claim_of(
+    tx: Connection, job: Mapping[str, Any], marker: str, optimization: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the claim of the protocol for ``job``, whose values are fixed; its ``optimization`` is read if need be."""
+    how = _how(tx, job, optimization)
     return {
         "job_id": job["id"],
         "attempt": job["attempt"],
@@ -266,10 +269,10 @@ def claim_of(tx: Connection, job: Mapping[str, Any], marker: str) -> dict[str, A
     }
 
 
-def _how(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any]:
+def _how(tx: Connection, job: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return how the job is run: by its optimization, or for a manual one by its model's revision."""
     if job["optimization"] is not None:
-        row = reads.optimization(tx, job["optimization"])
+        row = optimization or reads.optimization(tx, job["optimization"])
         same = {name: row[name] for name in ("commands", "env", "working_dir", "grace_s", "term_s")}
         return {**same, "kpi": {"channel": row["kpi_channel"], "direction": row["kpi_direction"]}}
     found_definition = definitions.of_revision(tx, job["model"], job["revision"])
@@ -284,13 +287,14 @@ def _how(tx: Connection, job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _waiting(running: Sequence[str]) -> Any:
+def _waiting() -> Any:
     """Select what waits, in the order in which it is granted: by priority, what has values first, then by age."""
-    of_running = jobs.c.optimization.in_(running)
+    of_running = jobs.c.optimization.in_(bindparam("running", expanding=True))
     has_values = and_(jobs.c.state == QUEUED, or_(jobs.c.optimization.is_(None), of_running))
     may_start = and_(jobs.c.state == CREATED, of_running)
     order = (jobs.c.priority.desc(), jobs.c.state.desc(), jobs.c.created_at, jobs.c.number)
-    return select(jobs).where(or_(has_values, may_start)).order_by(*order).limit(200)
+    waits = jobs.c.state.in_((QUEUED, CREATED))  # said once more, so that no database looks at what is over
+    return select(jobs).where(waits, or_(has_values, may_start)).order_by(*order).limit(200)
 
 
 # One that another coordinator grants a trial of just now is passed over: there will be a next time.
@@ -301,6 +305,21 @@ _FREE = (
     .with_for_update(skip_locked=True, key_share=True)
 )
 _THIS_AGENT = select(agents.c.id).where(agents.c.id == bindparam("its_id")).with_for_update(key_share=True)
+
+
+_WAITING = _waiting()
+_BY_KEY = (
+    select(attempts.c.job, attempts.c.attempt, attempts.c.marker)
+    .where(attempts.c.claim_key == bindparam("its_key"), attempts.c.agent == bindparam("its_agent"))
+    .where(attempts.c.state == HELD)
+    .order_by(attempts.c.claimed_at)
+)
+_LIVING = (
+    select(jobs.c.state, jobs.c.generation, func.count())
+    .where(jobs.c.optimization == bindparam("its_id"), jobs.c.state.in_(LIVE))
+    .where(~and_(jobs.c.state == DRAINING, jobs.c.partial))  # over, and its data is with a lost agent
+    .group_by(jobs.c.state, jobs.c.generation)
+)
 
 
 def _busy(tx: Connection) -> dict[str, int]:

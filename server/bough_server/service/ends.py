@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from bough import _layout
 from bough_server.service import contradiction, environments, files, observations, quarantine, states, told
@@ -29,13 +29,12 @@ _MOVE = {DONE: "finish", FAILED: "fail", ABORTED: "abort"}
 
 def accept_exit(tx: Connection, job: Mapping[str, Any], exit_: Mapping[str, Any], now: float, changes: Changes) -> bool:
     """Note that the newest attempt of ``job`` is over; False if the job is past that."""
-    if not states.move_job(tx, job["id"], "exit", of_attempt=job["attempt"], unreachable=False):
-        return False
-    mine = and_(attempts.c.job == job["id"], attempts.c.attempt == job["attempt"])
     started_at = _started_at(job, exit_, now)
+    facts = {"unreachable": False, "started_at": started_at}
+    if not states.move_job(tx, job["id"], "exit", of_attempt=job["attempt"], **facts):
+        return False
     kept = environments.put_aside(tx, exit_)
-    tx.execute(update(attempts).where(mine).values(exit=kept, exit_at=now, state=HELD, started_at=started_at))
-    tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(started_at=started_at))
+    states.note_attempt(tx, job["id"], job["attempt"], exit=kept, exit_at=now, state=HELD, started_at=started_at)
     changes.of_job(job)
     return True
 
@@ -55,7 +54,6 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     job = reads.job(tx, job_id)
     if job["state"] != DRAINING:
         return False
-    mine = and_(attempts.c.job == job_id, attempts.c.attempt == job["attempt"])
     (attempt,) = reads.rows_of_attempt(tx, attempts, job_id, job["attempt"])
     held = attempt["exit"].get("files") or []
     exit_ = {name: value for name, value in attempt["exit"].items() if name != "files"}
@@ -63,10 +61,11 @@ def settle(tx: Connection, job_id: str, now: float, changes: Changes, *, is_over
     coming, has_lost_files = files.missing(tx, job_id, job["attempt"], held)
     if (missing or coming) and not is_overdue:
         return False
-    tx.execute(update(attempts).where(mine).values(state=ENDED, ended_at=now, exit=exit_))
+    states.note_attempt(tx, job_id, job["attempt"], state=ENDED, ended_at=now, exit=exit_)
     optimization = _optimization_of(tx, job)
     exit_ = {**exit_, "cause": "journal"} if is_changed else exit_
-    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job))
+    cuts = reads.cuts_of(exit_)
+    kpi = kpis.of_attempt(tx, job_id, job["attempt"], optimization or kpis.settings_of(tx, job), cuts)
     verdict = judge(ending_of(tx, job, {**attempt, "exit": exit_}, kpi, optimization))
     if verdict.state == FAILED and quarantine.is_suspect(tx, job, attempt, verdict.reason):
         quarantine.note(tx, job, attempt, now, changes)
@@ -110,8 +109,8 @@ def conclude(
     changes.ended.append(job["id"])
     if optimization is not None:
         _tell(tx, job, optimization, verdict, kpi, now)
-        lifecycle.after_end(tx, optimization["id"], now, changes, _failure(job, optimization, verdict))
-        observations.after_end(tx, optimization["id"])
+        row = lifecycle.after_end(tx, optimization["id"], now, changes, _failure(job, optimization, verdict))
+        observations.after_end(tx, row)
 
 
 def _failure(job: Mapping[str, Any], optimization: Mapping[str, Any], verdict: Verdict) -> str | None:
@@ -243,11 +242,10 @@ def _tell(
     is_success = verdict.state == DONE and kpi is not None and kpi.value is not None
     loss = kpis.loss(kpi.value, kpi.direction) if is_success and kpi is not None and kpi.value is not None else None
     entry = {"generation": job["generation"], "job": job["id"], "ask_number": job["ask_number"]}
-    told.append(tx, optimization, [{**entry, "values": job["values"], "loss": loss, "ended_at": now}])
+    counts = {}
     if job["generation"] == optimization["generation"]:
-        in_row = 0 if is_success else optimization["failures_in_row"] + 1
-        row = optimizations.c.id == optimization["id"]
-        tx.execute(update(optimizations).where(row).values(failures_in_row=in_row))
+        counts = {"failures_in_row": 0 if is_success else optimization["failures_in_row"] + 1}
+    told.append(tx, optimization, [{**entry, "values": job["values"], "loss": loss, "ended_at": now}], **counts)
 
 
 def remember_kpi(tx: Connection, optimization: Mapping[str, Any], kpi: Kpi) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, select
 
 from bough import _layout, _paths
 from bough_server.store.contents import Received, read_name
@@ -70,10 +70,7 @@ def missing(tx: Connection, job: str, attempt: int, held: Collection[str]) -> tu
         attempt: Of the job.
         held: What its agent holds: ``<sha256>-<bytes>``.
     """
-    absent = and_(job_files.c.sha256 == contents.c.sha256, job_files.c.bytes == contents.c.bytes)
-    mine = (job_files.c.job == job) & (job_files.c.attempt == attempt) & contents.c.sha256.is_(None)
-    found = select(job_files.c.sha256, job_files.c.bytes).outerjoin(contents, absent).where(mine).distinct()
-    rows = tx.execute(found).all()
+    rows = tx.execute(_ABSENT, {"its_job": job, "its_attempt": attempt}).all()
     if not rows:
         return [], False
     of_attempt = (refused_contents.c.job == job) & (refused_contents.c.attempt == attempt)
@@ -81,6 +78,15 @@ def missing(tx: Connection, job: str, attempt: int, held: Collection[str]) -> tu
     coming = set(held)
     waited = [f"{sha256}-{size}" for sha256, size in rows if f"{sha256}-{size}" in coming and sha256 not in refused]
     return waited, len(waited) < len(rows)
+
+
+_ABSENT = (
+    select(job_files.c.sha256, job_files.c.bytes)
+    .outerjoin(contents, and_(job_files.c.sha256 == contents.c.sha256, job_files.c.bytes == contents.c.bytes))
+    .where(job_files.c.job == bindparam("its_job"), job_files.c.attempt == bindparam("its_attempt"))
+    .where(contents.c.sha256.is_(None))
+    .distinct()
+)
 
 
 def rows(tx: Connection, job: Mapping[str, Any], attempt: int) -> list[dict[str, Any]]:

@@ -15,15 +15,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from bough import _layout
-from bough_server.service import contradiction, documents, files
+from bough_server.service import contradiction, documents, files, states
 from bough_server.service.changes import Changes
 from bough_server.store import points as codec
 from bough_server.store import reads
 from bough_server.store.dialects import upsert
-from bough_server.store.schema import attempts, channel_last, channels, infos, jobs, log_chunks, point_chunks, streams
+from bough_server.store.schema import channel_last, channels, infos, jobs, log_chunks, point_chunks, streams
 
 MAX_LINE = 64 * 1024
 MAX_CHANNELS = 1000  # of one attempt
@@ -255,8 +255,11 @@ def _channel_row(part: Part, name: str, spec: Mapping[str, Any]) -> dict[str, An
 
 
 def _insert_channel(tx: Connection, row: dict[str, Any]) -> dict[str, Any]:
-    made = tx.execute(insert(channels).values(**row).returning(channels.c.id)).scalar_one()
+    made = tx.execute(_NEW_CHANNEL, row).scalar_one()
     return {**row, "id": made}
+
+
+_NEW_CHANNEL = insert(channels).returning(channels.c.id)
 
 
 def _undeclared(
@@ -294,10 +297,13 @@ def _store_points(
     if not upsert(tx, point_chunks, [{**row, "n": n, "data": codec.encode(chunk)}]):
         return len(lines)
     channel["points"] += n
-    tx.execute(update(channels).where(channels.c.id == channel["id"]).values(points=channel["points"]))
+    tx.execute(_CHANNEL, {"its_id": channel["id"], "points": channel["points"]})
     upsert(tx, channel_last, _last_of(channel["id"], chunk), replace=("y", "text"))
     changes.points.append((part.job, name, chunk))
     return len(lines) - n
+
+
+_CHANNEL = update(channels).where(channels.c.id == bindparam("its_id"))
 
 
 def _last_of(channel: int, chunk: codec.Chunk) -> list[dict[str, Any]]:
@@ -353,13 +359,14 @@ def _store_infos(tx: Connection, part: Part, found: Mapping[str, Any]) -> None:
 
 def _store_facts(tx: Connection, part: Part, reported: Reported) -> None:
     if reported.job:
-        newest = (jobs.c.id == part.job) & (jobs.c.attempt == part.attempt)
-        tx.execute(update(jobs).where(newest).values(**reported.job))
+        tx.execute(_NEWEST, {"its_id": part.job, "its_attempt": part.attempt, **reported.job})
     facts: dict[str, Any] = {}
     if "epochs" in reported.job:
         facts["progressed"] = True
     if reported.said is not None:
         facts |= {"said": reported.said, "said_message": reported.said_message}
     if facts:
-        mine = (attempts.c.job == part.job) & (attempts.c.attempt == part.attempt)
-        tx.execute(update(attempts).where(mine).values(**facts))
+        states.note_attempt(tx, part.job, part.attempt, **facts)
+
+
+_NEWEST = update(jobs).where(jobs.c.id == bindparam("its_id"), jobs.c.attempt == bindparam("its_attempt"))

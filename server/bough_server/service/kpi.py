@@ -64,7 +64,9 @@ def settings_of(tx: Connection, job: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"kpi_channel": found.kpi_channel, "kpi_direction": found.kpi_direction, "kpi_reduce": found.kpi_reduce}
 
 
-def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str, Any]) -> Kpi:
+def of_attempt(
+    tx: Connection, job_id: str, attempt: int, settings: Mapping[str, Any], cuts: Mapping[str, int] | None = None
+) -> Kpi:
     """Return the KPI of that attempt.
 
     Args:
@@ -72,8 +74,9 @@ def of_attempt(tx: Connection, job_id: str, attempt: int, settings: Mapping[str,
         job_id: Whose.
         attempt: Which; its exit, with the cut of its journals, is already stored.
         settings: As `settings_of` returns them.
+        cuts: Of its journals, where they are known already.
     """
-    cuts = reads.cuts(tx, job_id, attempt)
+    cuts = reads.cuts(tx, job_id, attempt) if cuts is None else cuts
     return of_channels(
         reads.channels(tx, job_id, attempt), settings, lambda channel: reads.points_of(tx, channel, cuts)
     )

@@ -74,7 +74,7 @@ class News:
 
     def _of_optimizations(self, tx: Connection, changes: Changes) -> Published:
         found: Published = []
-        for optimization_id in sorted(changes.optimizations):
+        for optimization_id in sorted(changes.optimizations | changes.counted):
             topics = [
                 name for name in ("optimizations", f"optimization:{optimization_id}") if self._broker.is_watched(name)
             ]

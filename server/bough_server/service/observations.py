@@ -38,9 +38,8 @@ def at_start(tx: Connection, optimization_id: str) -> None:
         warn(tx, row["id"], ONE_POINT)
 
 
-def after_end(tx: Connection, optimization_id: str) -> None:
-    """Look at the history after one of its trials has ended."""
-    row = reads.optimization(tx, optimization_id)
+def after_end(tx: Connection, row: Mapping[str, Any]) -> None:
+    """Look at the history of an optimization (its row as it is now) after one of its trials has ended."""
     if row["history_seq"] in CONSTANT_AT:
         _say_once(tx, row, _constant(tx, row))
     _say_once(tx, row, _exhausted(tx, row))

@@ -183,9 +183,10 @@ def top_up(
     """
     if optimization["state"] != RUNNING:
         return
-    counted = _counts(tx, optimization)
-    room = places - counted["alive"] + counted["awaited"]
-    n = min(room, _left(optimization, counted), _MOST_CREATED - counted["states"].get(CREATED, 0))
+    living = _living(tx, optimization)
+    n = min(places - living["alive"] + living["awaited"], _MOST_CREATED - living["states"].get(CREATED, 0))
+    if n > optimization["max_trials"] - optimization["numbers"]:  # there are at most as many trials as numbers
+        n = min(n, _left(optimization, _counts(tx, optimization)))
     if n > 0:
         add_trials(tx, optimization, n, now, new_id, changes)
 
@@ -249,11 +250,17 @@ FRESH: Mapping[str, Any] = {  # what every job begins with
 }
 
 
-def _counts(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, Any]:
+def _living(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, Any]:
+    """As `_counts`, of those trials only that are not over: quick, however many are."""
+    return _counts(tx, optimization, _LIVING)
+
+
+def _counts(tx: Connection, optimization: Mapping[str, Any], of: Any = None) -> dict[str, Any]:
     """Return how many trials of this generation are in each state and were started, and how many of any are alive."""
     found: dict[str, int] = {}
     started = alive = awaited = 0
-    for generation, state, n, claimed, late in tx.execute(_COUNTS, {"its_id": optimization["id"]}):
+    rows = tx.execute(_COUNTS if of is None else of, {"its_id": optimization["id"]})
+    for state, generation, n, claimed, late in rows:
         alive += n if state in (CREATED, *LIVE) else 0
         awaited += late
         if generation == optimization["generation"]:
@@ -265,12 +272,13 @@ def _counts(tx: Connection, optimization: Mapping[str, Any]) -> dict[str, Any]:
 # What waits with values, set by hand, is as good as started, and so is what took the result of an earlier trial.
 is_started = or_(jobs.c.attempt > 0, jobs.c.state == QUEUED, jobs.c.reused_from.is_not(None))
 _COUNTS = (
-    select(jobs.c.generation, jobs.c.state, func.count(), func.count(case((is_started, 1))))
+    select(jobs.c.state, jobs.c.generation, func.count(), func.count(case((is_started, 1))))
     # what is over, and whose data a lost agent has, takes no place any more
     .add_columns(func.count(case(((jobs.c.state == DRAINING) & jobs.c.partial, 1))))
     .where(jobs.c.optimization == bindparam("its_id"))
-    .group_by(jobs.c.generation, jobs.c.state)
+    .group_by(jobs.c.state, jobs.c.generation)
 )
+_LIVING = _COUNTS.where(jobs.c.state.in_((CREATED, *LIVE)))
 
 
 def started(tx: Connection, optimization: Mapping[str, Any]) -> int:
@@ -281,8 +289,13 @@ def started(tx: Connection, optimization: Mapping[str, Any]) -> int:
 # -- ends -----------------------------------------------------------------------------------------------------
 
 
-def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes, failure: str | None) -> None:
-    """Draw the conclusions from the end of one of its trials; ``failure`` is that trial's message if it failed."""
+def after_end(
+    tx: Connection, optimization_id: str, now: float, changes: Changes, failure: str | None
+) -> dict[str, Any]:
+    """Draw the conclusions from the end of one of its trials; return its row as it was just after that.
+
+    ``failure`` is that trial's message if it failed.
+    """
     changes.optimizations.add(optimization_id)
     row = reads.optimization(tx, optimization_id)
     limit = row["stop_after"]
@@ -294,20 +307,26 @@ def after_end(tx: Connection, optimization_id: str, now: float, changes: Changes
             f"commit; bough optimization restart {optimization_id} begins anew."
         )
         states.move_optimization(tx, optimization_id, "pause", reason=reason)
-    finish_if_over(tx, optimization_id, now, changes)
+    _finish_if_over(tx, row, now, changes)
+    return row
 
 
 def finish_if_over(tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
     """End the optimization if nothing of it is alive and nothing more may start."""
-    row = reads.optimization(tx, optimization_id)
+    _finish_if_over(tx, reads.optimization(tx, optimization_id), now, changes)
+
+
+def _finish_if_over(tx: Connection, row: Mapping[str, Any], now: float, changes: Changes) -> None:
+    """As `finish_if_over`, of its row; that it was just paused makes no difference."""
+    optimization_id = row["id"]
     if row["state"] not in (RUNNING, PAUSED, STOPPING):
         return
-    counted = _counts(tx, row)
-    if counted["alive"] > counted["states"].get(CREATED, 0):
+    living = _living(tx, row)
+    if living["alive"] > living["states"].get(CREATED, 0):
         return
     if row["state"] == STOPPING and row["stopped_by"] == USER:
         states.move_optimization(tx, optimization_id, "stopped", ended_at=now)
-    elif row["state"] == STOPPING or counted["started"] >= row["max_trials"]:
+    elif row["state"] == STOPPING or started(tx, row) >= row["max_trials"]:
         states.move_optimization(tx, optimization_id, "finish", ended_at=now)
     else:
         return

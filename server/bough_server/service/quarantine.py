@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, QUEUED, RUNNING
@@ -80,18 +80,22 @@ def look(tx: Connection, job: Mapping[str, Any], agent_id: str, now: float, chan
 
 def look_at_others(tx: Connection, job: Mapping[str, Any], now: float, changes: Changes) -> None:
     """A trial of this commit is DONE: what was suspected of other agents may now be sure."""
-    ids = select(attempts.c.agent).join(jobs, jobs.c.id == attempts.c.job)
-    ids = ids.where(attempts.c.suspect, jobs.c.commit == job["commit"], attempts.c.agent != job["agent"]).distinct()
-    for agent_id in tx.execute(ids).scalars().all():
+    for agent_id in tx.execute(_OTHERS, {"its_commit": job["commit"], "its_agent": job["agent"]}).scalars().all():
         look(tx, job, agent_id, now, changes)
 
 
 def suspected_on(tx: Connection, agent_id: str) -> set[str]:
     """Return the ids of the waiting jobs that died quickly on that agent."""
-    found = select(attempts.c.job).join(jobs, jobs.c.id == attempts.c.job)
-    return set(
-        tx.execute(found.where(attempts.c.suspect, attempts.c.agent == agent_id, jobs.c.state == QUEUED)).scalars()
-    )
+    return set(tx.execute(_SUSPECTED, {"its_agent": agent_id}).scalars())
+
+
+_SUSPECT = select(attempts.c.job).join(jobs, jobs.c.id == attempts.c.job).where(attempts.c.suspect)
+_SUSPECTED = _SUSPECT.where(attempts.c.agent == bindparam("its_agent"), jobs.c.state == QUEUED)
+_OTHERS = (
+    _SUSPECT.with_only_columns(attempts.c.agent)
+    .where(jobs.c.commit == bindparam("its_commit"), attempts.c.agent != bindparam("its_agent"))
+    .distinct()
+)
 
 
 def _points(tx: Connection, job: Mapping[str, Any]) -> int:

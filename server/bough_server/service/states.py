@@ -34,7 +34,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, and_, bindparam, update
 
-from bough_server.store.schema import jobs, optimizations
+from bough_server.store.schema import attempts, jobs, optimizations
 
 CREATED = "CREATED"
 QUEUED = "QUEUED"
@@ -120,6 +120,16 @@ def _job_update(move: str, is_of_attempt: bool) -> Update:
     if is_of_attempt:
         guard = and_(guard, jobs.c.attempt == bindparam("its_attempt"))
     return update(jobs).where(guard)
+
+
+def note_attempt(tx: Connection, job_id: str, attempt: int, **values: Any) -> None:
+    """Set columns of an attempt."""
+    tx.execute(_ATTEMPT, {"its_job": job_id, "its_attempt": attempt, **values})
+
+
+_ATTEMPT = update(attempts).where(
+    attempts.c.job == bindparam("its_job"), attempts.c.attempt == bindparam("its_attempt")
+)
 
 
 def move_optimization(tx: Connection, optimization_id: str, move: str, **values: Any) -> bool:

@@ -121,6 +121,7 @@ class Message:
         arrived: How far the contents of files have come with this message: (job, attempt, stream) → that.
         is_shared: Other coordinators may handle messages at the same time; possible for those without events. What
             such a message changes is locked: its attempts, and what it claims.
+        seen: When it is noted that the agent was heard of: how busy its machine is, or None. None: not with this one.
     """
 
     agent: Mapping[str, Any]
@@ -133,6 +134,7 @@ class Message:
     pruner: Pruner
     arrived: Mapping[tuple[str, int, str], Received] = field(default_factory=dict)
     is_shared: bool = False
+    seen: tuple[Mapping[str, Any] | None] | None = None
 
     def handle(self, tx: Connection) -> Outcome:
         """Store, move, end and grant; return the answer.
@@ -152,6 +154,8 @@ class Message:
         reply, accepted = self._standing(tx)
         reply["actions"] = actions.waiting(tx, accepted)
         granted = self.grant(tx, changes)
+        if self.seen is not None:
+            save_heartbeat(tx, self.agent["id"], self.now, *self.seen)
         reply |= {"acked": acked, "granted": granted.claims, "agent": "drain" if self.agent["drain"] else "run"}
         reply |= {"slots": slots_of(self.agent), "quarantine": self.agent["quarantine"]}
         return Outcome(reply, granted, changes, accepted)
@@ -272,7 +276,10 @@ class Message:
             return
         job = _job(tx, event.job)
         react(self, tx, job, event, changes)
-        changes.of_job(job)
+        if event.event in _ENDS:
+            changes.of_job(job)
+        else:
+            changes.of_state(job)
 
     def _started(self, tx: Connection, job: dict[str, Any], event: Event, changes: Changes) -> None:
         resolving.resolve(tx, job, event.commit, changes)
@@ -316,8 +323,7 @@ class Message:
             ends.give_back(tx, job, self.now, changes, event.message)
 
     def _note(self, tx: Connection, event: Event, **values: Any) -> None:
-        key = and_(attempts.c.job == event.job, attempts.c.attempt == event.attempt)
-        tx.execute(update(attempts).where(key).values(**values))
+        states.note_attempt(tx, event.job, event.attempt, **values)
 
 
 _ATTEMPTS = (
@@ -338,6 +344,7 @@ _REACTIONS: Mapping[str, Callable[..., None]] = {
     "prepare_failed": Message._not_prepared,
     "released": Message._released,
 }
+_ENDS = ("exited", "prepare_failed", "released")
 
 
 def is_content(stream: str) -> bool:

@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from bough_server.optimizers.base import Outcome
 from bough_server.store.schema import history, optimizations
+
+_ITS = update(optimizations).where(optimizations.c.id == bindparam("its_id"))
+_NEW = (
+    select(history)
+    .where(history.c.optimization == bindparam("its_id"), history.c.generation == bindparam("its_generation"))
+    .where(history.c.seq > bindparam("known"))
+    .order_by(history.c.seq)
+)
 
 
 class Told:
@@ -25,9 +33,8 @@ class Told:
 
     def read(self, tx: Connection, optimization_id: str) -> None:
         """Take in what was appended since."""
-        mine = (history.c.optimization == optimization_id) & (history.c.generation == self.generation)
-        new = select(history).where(mine, history.c.seq > self.seq).order_by(history.c.seq)
-        for entry in tx.execute(new).mappings():
+        which = {"its_id": optimization_id, "its_generation": self.generation, "known": self.seq}
+        for entry in tx.execute(_NEW, which).mappings():
             self.seq = entry["seq"]
             self._by_job[entry["job"]] = Outcome(entry["ask_number"], entry["values"], entry["loss"])
 
@@ -46,12 +53,14 @@ def newest(tx: Connection, optimization: Mapping[str, Any]) -> list[dict[str, An
     return list(found.values())
 
 
-def append(tx: Connection, optimization: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> int:
-    """Append entries, each ``{generation, job, ask_number, values, loss, ended_at}``; return the new length."""
+def append(tx: Connection, optimization: Mapping[str, Any], entries: Iterable[Mapping[str, Any]], **more: Any) -> int:
+    """Append entries, each ``{generation, job, ask_number, values, loss, ended_at}``; return the new length.
+
+    ``more`` are columns of the optimization that are set with it.
+    """
     seq = int(optimization["history_seq"])
     rows = [{**entry, "optimization": optimization["id"], "seq": n} for n, entry in enumerate(entries, seq + 1)]
     if rows:
         tx.execute(insert(history), rows)
-        mine = optimizations.c.id == optimization["id"]
-        tx.execute(update(optimizations).where(mine).values(history_seq=seq + len(rows)))
+        tx.execute(_ITS, {"its_id": optimization["id"], "history_seq": seq + len(rows), **more})
     return seq + len(rows)

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine, NestedTransaction, Transaction, exc
 
 from bough.errors import BoughError, Unavailable, UsageError
 from bough_server.store import migrate
@@ -211,10 +211,11 @@ class Database:
         for tries_left in reversed(range(_TRIES)):
             outcomes: list[_Outcome] = []
             try:
-                with connection.begin():
+                with connection.begin() as transaction:
                     self.backend.begin(connection, group[0][2])
                     for work, future, _ in wanted:
-                        outcomes.append(self._run(connection, work, future))
+                        own = connection.begin_nested() if len(wanted) > 1 else transaction
+                        outcomes.append(self._run(connection, own, work, future))
             except exc.DBAPIError as error:
                 if tries_left and self.backend.is_passing(error):
                     continue
@@ -227,16 +228,21 @@ class Database:
                 _settle(outcomes, is_committed=True)
             return
 
-    def _run(self, connection: Connection, work: Callable[[Connection], Any], future: Future[Any]) -> _Outcome:
-        """Run one function in its own savepoint; an error of the database itself ends the whole group."""
-        savepoint = connection.begin_nested()
+    def _run(
+        self, connection: Connection, own: Transaction, work: Callable[[Connection], Any], future: Future[Any]
+    ) -> _Outcome:
+        """Run one function in its own savepoint, or in its own transaction where it is alone in that.
+
+        An error of the database itself ends the whole group.
+        """
         try:
             result = work(connection)
-            savepoint.commit()
+            if isinstance(own, NestedTransaction):
+                own.commit()
         except exc.OperationalError:
             raise
         except BaseException as error:
-            savepoint.rollback()
+            own.rollback()
             return future, None, self.backend.as_bough_error(error) if isinstance(error, exc.DataError) else error
         return future, result, None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, Table, bindparam, select, update
+from sqlalchemy import Connection, Integer, Select, Table, bindparam, select, update
 
 from bough.errors import NotFound
 from bough_server.store import points as codec
@@ -245,8 +245,17 @@ def infos(tx: Connection, job_id: str) -> dict[str, Any]:
 
 def unrecorded_jobs(tx: Connection, limit: int) -> list[dict[str, Any]]:
     """Return up to ``limit`` rows of jobs that ended and have no record yet, oldest end first."""
-    found = select(jobs_table).where(jobs_table.c.state.in_(_TERMINAL), jobs_table.c.record.is_(None))
-    return [dict(row) for row in tx.execute(found.order_by(jobs_table.c.ended_at).limit(limit)).mappings()]
+    rows = [row for state in _TERMINAL for row in tx.execute(_UNRECORDED, {"its": state, "most": limit}).mappings()]
+    return [dict(row) for row in sorted(rows, key=lambda row: row["ended_at"] or 0.0)[:limit]]
+
+
+# One state at a time: only so does SQLite read the few that have no record from their index, in their order.
+_UNRECORDED = (
+    select(jobs_table)
+    .where(jobs_table.c.state == bindparam("its"), jobs_table.c.record.is_(None))
+    .order_by(jobs_table.c.ended_at)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def set_record(tx: Connection, job_id: str, ref: str) -> None:

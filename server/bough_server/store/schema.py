@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -213,10 +214,12 @@ jobs = Table(
     Column("desired", Text, nullable=False),  # run, stop or kill
     Column("desired_cause", Text),
     Column("record", Text),  # ref of the commit that it became
-    Index(None, "optimization", "number"),
+    Index(None, "optimization", "generation", "number"),
     Index(None, "optimization", "digest"),
-    # all that counting by state reads
-    Index(None, "optimization", "generation", "state", "attempt", "reused_from", "partial"),
+    # all that counting by state reads; what is alive is found by its first two
+    Index(None, "optimization", "state", "generation", "attempt", "reused_from", "partial"),
+    # what the archive looks for: with ten thousand records there is little in it
+    Index(None, "state", "ended_at", sqlite_where=text("record IS NULL"), postgresql_where=text("record IS NULL")),
     Index(None, "state"),
     Index(None, "created_at"),
 )

@@ -127,8 +127,10 @@ def test_a_job_on_an_agent_that_is_only_just_started_here_is_not_refused(
 
 
 def test_up_serves_until_ctrl_c_and_optimize_uses_it(machine: Machine, repository: Repository) -> None:
-    up = machine.start("up", "--port", "0", "--slots", "2")
+    up = machine.start("up", "--port", "0", "--slots", "2", "--limit", "files=7", "--limit", "file_bytes=1MiB")
     wait_for(lambda: "Ctrl-C stops both" in machine.said(up), "bough up")
+    (coordinator,) = [one for one in machine.processes() if "coordinator" in one.cmdline()]
+    assert "--limit files=7 --limit file_bytes=1048576" in " ".join(coordinator.cmdline())
 
     assert re.search(r"page: +http://127\.0\.0\.1:\d+/login\?code=\S+", machine.said(up))
     assert "a coordinator already runs here. Its page: http" in machine.bough("up", code=1)

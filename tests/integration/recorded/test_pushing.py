@@ -117,6 +117,47 @@ def test_how_it_ended_is_known(
         assert job["message"] == f"job {folder.name} was lost: its process ended without a word."
 
 
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("import sys; sys.exit(3)", 3),
+        ("raise SystemExit(4)", 4),
+        ("exit(5)", 5),
+        ("import sys; sys.exit('no data')", 1),
+        ("import sys; sys.exit(None)", 0),
+        ("import sys; job.done(); sys.exit(-1)", 255),
+        ("import sys\ntry: sys.exit(3)\nexcept SystemExit: pass", 0),
+        ("import sys, threading; t = threading.Thread(target=sys.exit, args=(3,)); t.start(); t.join()", 0),
+        ("import os\nif os.fork() == 0: os._exit(7)\nos.wait()", 0),
+        ("import os, sys\nif os.fork() == 0: sys.exit(7)\nos.wait()", 0),
+        ("1 / 0", 1),
+    ],
+)
+def test_the_code_that_a_script_by_hand_ends_with_is_recorded(
+    api: Running, client: Client, place: Place, script: str, code: int
+) -> None:
+    folder = place.run(SCRIPT + script)
+
+    push_recorded(folder, client)
+
+    job, points = stored(api, folder.name)
+    state = "DONE" if code == 0 else "FAILED"
+    assert (job["exit_code"], job["state"], len(points)) == (code, state, 5)
+
+
+def test_a_script_that_has_written_its_end_and_not_yet_ended_is_waited_for(place: Place) -> None:
+    """What was to run at exit before bough came runs after it."""
+    process = place.start("import atexit, sys; atexit.register(sys.stdin.read)\n" + SCRIPT + "sys.exit(3)")
+    wait_for(lambda: list((place.folder / ".bough").glob("*/exit.json")))
+    (folder,) = (place.folder / ".bough").glob("*/")
+    recorded = read_folder(folder)
+
+    assert (recorded.exit(), recorded.is_running()) == (None, True)
+
+    process.communicate(timeout=30)
+    assert (recorded.exit() or {})["exit_code"] == 3
+
+
 def test_a_run_in_a_repository_keeps_its_commit_folder_and_definition(
     api: Running, client: Client, tmp_path: Path
 ) -> None:

@@ -80,6 +80,33 @@ def test_text_that_only_looks_like_a_report_is_none(spawner: Spawner, prepare: P
     assert (document["cause"], document["journals"]) == (None, {})
 
 
+def test_lines_of_aetros_may_be_embedded_in_other_text(spawner: Spawner, prepare: Prepare) -> None:
+    """As they were there: text before and between, ten in a line; one that cannot be read costs itself alone."""
+    ten = "".join(f"{{aetros: info, name: i{number}, value: {number}}}" for number in range(12))
+    attempt = prepare(
+        printing(
+            "{aetros: create-channel, name: accuracy, kpi: true}",
+            "45% |####    | {aetros: channel, name: accuracy, x: 1, y: 0.5}",
+            'epoch 2: {"aetros": "channel", "name": "accuracy", "x": 2, "y": 0.6} & {aetros: progress, progress: 2}  ',
+            "{aetros: channel, name: accuracy, x: 3} {aetros: [} {aetros: channel, name: accuracy, x: 3, y: 0.7}",
+            "saved {aetros: info, name: note, value: '{aetros: progress, progress: 9}'}",
+            "{aetros: progress, progress: 30} is how one would say it",
+            ten,
+        ),
+        max_epochs=30,
+    )
+
+    document = run(spawner, attempt)
+
+    assert (document["exit_code"], document["cause"]) == (0, None)
+    assert told(attempt, "p") == [["p", "accuracy", 1, 0.5], ["p", "accuracy", 2, 0.6], ["p", "accuracy", 3, 0.7]]
+    assert told(attempt, "g") == [["g", 2, None]]
+    note = ["i", "note", "{aetros: progress, progress: 9}"]
+    assert told(attempt, "i") == [note, *[["i", f"i{number}", number] for number in range(10)]]
+    assert "channel has no y" in attempt.log()
+    assert "cannot be read: " in attempt.log()
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [

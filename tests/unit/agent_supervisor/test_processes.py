@@ -14,7 +14,7 @@ import pytest
 
 from bough_agent import ladder, processes
 
-MARKER = "5eed" * 8
+MARKER = os.urandom(16).hex()  # its own: two runs of these tests on one machine would end each other's processes
 
 
 @pytest.fixture

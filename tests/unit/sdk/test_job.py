@@ -43,6 +43,19 @@ def test_values_keep_their_type_and_a_default_stands_in(job: Job) -> None:
         job.get_parameter("momentum")
 
 
+def test_a_default_for_a_name_that_is_nearly_anothers_is_asked_about_once(said: Said) -> None:
+    flat = {"learning_rate": 0.1, "optimizer": "sgd", "optimizer.sgd.momentum": 0.9, "dense": False}
+    job = Job({"job_id": "k3"}, None, Values(flat))
+
+    found = [job.get_parameter("learning_rte", 0.5) for _ in range(3)]
+    for inactive in ("optimizer.adam.momentum", "optimizer.momentums", "dense.neurons", "batch_size"):
+        job.get_parameter(inactive, None)
+
+    assert found == [0.5] * 3
+    asked = "bough: there is no hyperparameter learning_rte; its default stands in. Did you mean learning_rate?"
+    assert said() == [asked]
+
+
 def test_a_value_of_none_gives_way_to_a_default() -> None:
     job = Job({}, None, Values({"seed": None}))
 
