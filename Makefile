@@ -59,7 +59,7 @@ audit: .venv-test/.installed
 check: lint audit test
 
 # In full what CI does in short: a line of counts per scenario. Another seed each time; SEED=n is that schedule again.
-SEED ?= $(shell date +%s)
+SEED := $(or $(SEED),$(shell date +%s))
 chaos: .venv-test/.installed
 	@echo "seed $(SEED): again the same way with  make chaos SEED=$(SEED)"
 	@BOUGH_CHAOS=full BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$(SEED) .venv-test/bin/python -m pytest \

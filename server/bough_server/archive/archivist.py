@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
+from bough import _failpoints
 from bough.errors import BoughError
 from bough_server.archive import assembly, chronicle, commits, gathering
 from bough_server.archive.chronicle import State
@@ -269,7 +270,9 @@ class Archivist:
 
     async def _write_batch(self, repository: Path, batch: _Batch) -> None:
         try:
+            _failpoints.reach("record.before_write")
             await asyncio.to_thread(commits.write, repository, list(batch.records.values()))
+            _failpoints.reach("record.after_write")
         except commits.GitFailed as error:
             if not commits.is_refusal(error):
                 raise
