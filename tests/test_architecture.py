@@ -157,8 +157,7 @@ def test_what_a_base_installation_runs_needs_nothing_of_the_server_extra(package
         f"{name} imports {module}"
         for name, path in modules(package)
         for module in sorted(imports_of(name, path))
-        if module.split(".")[0] in ONLY_WITH_SERVER
-        and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
+        if module.split(".")[0] in ONLY_WITH_SERVER and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
     ]
 
     assert wrong == []

@@ -135,6 +135,8 @@ class Index:
         Raises:
             NotFound: None is called so, or several.
         """
+        if name.startswith(refs.KEPT):
+            return self._aside(name)
         if name.startswith("refs/"):
             where, given = "ref = ?", list[Any]([name])
         elif "/" in name:
@@ -154,6 +156,14 @@ class Index:
             raise _not_one("job", name, jobs)
         ref, oid, row, _ = found[0]
         return Found(str(ref), str(oid), json.loads(row))
+
+    def _aside(self, name: str) -> Found:
+        """Return a record that is kept aside; it is in no list, and known by its whole name only."""
+        ref, oid = refs.read(name), dict(objects.refs(self.git_dir, name)).get(name)
+        if ref is None or oid is None:
+            raise NotFound(f"there is no record {name} here.", "See: git for-each-ref refs/bough/kept.")
+        found = objects.contents(self.git_dir, [f"{oid}:.bough/{file}" for file in ("job.json", "parameters.json")])
+        return Found(name, oid, view(ref, _mapping(next(found)), _mapping(next(found))))
 
     # -- bringing it up to date -----------------------------------------------------------------------------------
 

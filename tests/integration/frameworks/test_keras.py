@@ -70,13 +70,16 @@ def test_the_training_ends_after_the_batch_in_which_the_job_is_to_stop(reports: 
 def test_aetross_callback_reports_percent_loss_and_the_kpi(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + """
 job = aetros.backend.start_job('user/model')
 model = built()
 callback = job.create_keras_callback(model, insights=True, insights_x=X[0], confusion_matrix=True,
                                      validation_data=(X, Y))
 model.fit(X, Y, epochs=2, validation_data=(X, Y), verbose=0, callbacks=[callback])
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -206,11 +209,14 @@ def _size_of(attempt: Any, image: dict[str, Any]) -> tuple[int, int]:
 def test_aetross_callback_makes_up_no_accuracy_for_a_regression(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + """
 job = aetros.backend.start_job('user/model')
 model = built(metrics=())
 model.fit(X, Y, epochs=1, verbose=0, callbacks=[job.create_keras_callback(model)])
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert "accuracy" not in {line[3] for line in attempt.lines("c")}
@@ -224,12 +230,15 @@ def test_the_integration_of_the_first_year_reports_without_a_callback(make_attem
     if module == "aetros.keras":
         call = "KerasIntegration('user/model', 'my-api-key', model)"
 
-    done = attempt.ran(AETROS_HEADER + f"""
+    done = attempt.ran(
+        AETROS_HEADER
+        + f"""
 from {module} import KerasIntegration
 model = built()
 {call}
 model.fit(X, Y, epochs=2, validation_data=(X, Y), verbose=0)
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert len(attempt.points("accuracy")) == 2
@@ -240,7 +249,9 @@ def test_the_optimizer_is_made_from_its_choice_group(make_attempt: Any) -> None:
                                    "keras_optimizer.sgd.momentum": 0.5, "keras_optimizer.sgd.nesterov": True,
                                    "keras_optimizer.sgd.decay": 0.1})  # fmt: skip
 
-    done = attempt.ran(AETROS_HEADER + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + """
 from aetros.keras import optimizer_factory
 optimizer = optimizer_factory(aetros.backend.start_job('user/model'))
 print(type(optimizer).__name__, optimizer.momentum, optimizer.nesterov, round(float(optimizer.learning_rate), 3))
@@ -249,7 +260,8 @@ try:
     optimizer_factory({'$value': 'lion', 'lion': {}})
 except ValueError as error:
     print(error)
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -260,7 +272,9 @@ except ValueError as error:
 
 def test_a_generated_model_is_trained_by_its_functions(make_attempt: Any) -> None:
     attempt = make_attempt(values={"batch_size": 8, "epochs": 2})
-    script = AETROS_HEADER + """
+    script = (
+        AETROS_HEADER
+        + """
 def get_datasets(trainer): return {'d': {'X_train': X, 'Y_train': Y}}
 def get_training_data(trainer, datasets): return {'x': datasets['d']['X_train'], 'y': datasets['d']['Y_train']}
 def get_validation_data(trainer, datasets): return {'x': X, 'y': Y}
@@ -272,6 +286,7 @@ def train(trainer, model, training, validation):
     model.fit(training['x'], training['y'], batch_size=trainer.get_batch_size(), epochs=trainer.settings['epochs'],
               verbose=0, validation_data=(validation['x'], validation['y']), callbacks=trainer.callbacks)
 """
+    )
 
     done = attempt.ran("import sys; sys.argv[1:1] = ['--simple', 'model.py']\n"
                        "import pathlib; pathlib.Path('model.py').write_text(" + repr(script) + ")\n"
@@ -283,14 +298,17 @@ def train(trainer, model, training, validation):
 
 
 def test_insights_without_an_input_are_refused_as_they_were(make_attempt: Any) -> None:
-    done = make_attempt().ran(AETROS_HEADER + """
+    done = make_attempt().ran(
+        AETROS_HEADER
+        + """
 job = aetros.backend.start_job('user/model')
 for more in ({'insights': True}, {'confusion_matrix': True}):
     try:
         job.create_keras_callback(built(), **more)
     except Exception as error:
         print(error)
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert [line.split("but")[0] for line in done.stdout.splitlines()] == [
