@@ -80,7 +80,7 @@ def test_records_and_runs_by_hand_are_brought_over_tls(secured: Running, home: P
     brought = transfer.pull(clone, other, None, lambda *_: None)
 
     assert reply["state"] == "DONE"
-    assert brought.refused == ()
+    assert brought.kept == ()
 
 
 def test_a_certificate_that_was_trusted_once_needs_no_fingerprint(
