@@ -23,7 +23,7 @@ from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
-from bough_server.archive.repositories import Repositories, split_model
+from bough_server.archive.repositories import Repositories, split_model, stand
 from bough_server.config import Config
 from bough_server.service import intake
 from bough_server.store import schema
@@ -190,6 +190,7 @@ class _Rebuild:
         self._refused: dict[str, str] = {}  # ids of jobs whose records are not used → why
 
     def run(self) -> None:
+        stand(self._repository)
         upkeep.pack(self._repository)
         with Objects(self._repository) as source:
             reader = Reader(source)
