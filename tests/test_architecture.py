@@ -72,6 +72,8 @@ YAML_ONLY_IN = ("bough.definition", "bough._standalone")  # what reads a bough.y
 # What a script asks for by importing it, and nothing of bough does: each for the framework that the script uses.
 FRAMEWORKS_OF = {
     "bough.aetros.keras": ("keras", "tensorflow"),
+    "bough.aetros.layers": ("numpy",),
+    "bough.aetros.training": ("numpy",),
     "bough.integrations.keras": ("keras",),
     "bough.integrations.lightgbm": ("lightgbm",),
     "bough.integrations.lightning": ("lightning", "pytorch_lightning"),

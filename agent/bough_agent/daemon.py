@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from bough import _layout
+from bough import _failpoints, _layout
 from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
 from bough_agent.actions import Calls
 from bough_agent.books import Books
@@ -272,7 +272,9 @@ class _Daemon:
         folder = self._home.attempt(*key)
         self._books.shipments[key] = Shipment(folder, key, self._mind.held[key].claim.limits)
         try:
+            _failpoints.reach("launch.before")
             self._spawner.launch(str(folder))
+            _failpoints.reach("launch.after")
         except SpawnerGone as error:
             self._queue.put(brain.PrepareFailed(key, "infra", str(error), time.monotonic()))
 

@@ -143,7 +143,7 @@ OF_STORES: dict[str, str] = {
     "end without a reason": "UPDATE jobs SET end_reason = NULL WHERE number = 1 + :n % 20",
     "end without a time": "UPDATE jobs SET ended_at = NULL WHERE number = 1 + :n % 20",
     "never tell the optimizer": "DELETE FROM history WHERE seq = 1 + :n % 20",
-    "tell the optimizer of another": "UPDATE history SET seq = seq + 100 WHERE seq = 1 + :n % 20",
+    "tell the optimizer of another": "UPDATE history SET seq = seq + 100000 WHERE seq = 1 + :n % 20",
     "tell another loss": "UPDATE history SET loss = loss + 1 WHERE seq = 1 + :n % 20",
     "tell other values": 'UPDATE history SET "values" = \'{"x": 77.5}\' WHERE seq = 1 + :n % 20',
     "take an ask twice": "UPDATE jobs SET ask_number = ask_number + 1 WHERE number = 1 + :n % 19",

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import requests
+from tests.chaos.nursery import Forked, Nursery
 from tests.e2e.conftest import Machine, make_repository, processes_of, wait_for
 
 from bough_agent import processes
@@ -28,6 +29,9 @@ sys.exit(app.main(config.Config(pathlib.Path(sys.argv[1]), port=int(sys.argv[2])
 IMPATIENT = {"heartbeat_s": 0.5, "lease_ttl_s": 2.0}  # a claim whose agent died before it noted it is given out again
 
 
+Process = subprocess.Popen[str] | Forked
+
+
 class Daemon:
     """One `bough …` that comes back.
 
@@ -35,7 +39,7 @@ class Daemon:
         start: Starts it.
     """
 
-    def __init__(self, start: Callable[[], subprocess.Popen[str]]) -> None:
+    def __init__(self, start: Callable[[], Process]) -> None:
         self._start = start
         self.process = start()
         self.back_at: float | None = None  # when it is started again; None while it runs
@@ -62,6 +66,7 @@ class Lab:
         slots: Of each.
         times: Of the coordinator's `Config`, where they are not the usual ones.
         options: Of the agents' command, besides.
+        is_quick: Its daemons are forked from a `Nursery`.
 
     Attributes:
         for_coordinator: Its environment, from the next start on; `for_agents` likewise.
@@ -74,9 +79,11 @@ class Lab:
         slots: int = 3,
         times: Mapping[str, float] | None = None,
         options: Sequence[str] = (),
+        is_quick: bool = False,
     ) -> None:
         self.machine = machine
         self._options = options
+        self._nursery = Nursery(machine.environ) if is_quick else None
         self.for_coordinator: dict[str, str] = {}
         self.for_agents: dict[str, str] = {}
         self.port = "0"
@@ -85,16 +92,20 @@ class Lab:
         place = machine.home / "coordinator" / "coordinator.json"
         self.url = str(wait_for(lambda: place.exists() and json.loads(place.read_text()), what="it")["url"])
         self.port = self.url.rpartition(":")[2]
-        self._key = machine.key()
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {machine.key('admin')}"
+        self.admin_key = (machine.home / "coordinator" / "admin.key").read_text().strip()
+        self._session.headers["Authorization"] = f"Bearer {self.admin_key}"
+        self._key = str(self.post("keys", {"name": "agents", "scope": "agent"})["key"])
         self.slots = slots
         self.agents = [Daemon(self._starter(name)) for name in ["one", "two", "three", "four"][:agents]]
 
-    def _start_coordinator(self) -> subprocess.Popen[str]:
+    def _start_coordinator(self) -> Process:
         home = self.machine.home
+        argv = [str(home / "coordinator"), self.port, json.dumps(self._times)]
+        if self._nursery is not None:
+            return self._nursery.start("coordinator", argv, home / "coordinator.log", self.for_coordinator)
         environ = {**self.machine.environ, **self.for_coordinator}
-        command = [sys.executable, "-c", COORDINATOR, str(home / "coordinator"), self.port, json.dumps(self._times)]
+        command = [sys.executable, "-c", COORDINATOR, *argv]
         with (home / "coordinator.log").open("a") as log:
             daemon = subprocess.Popen(
                 command,
@@ -108,10 +119,12 @@ class Lab:
         self.machine.daemons.append(daemon)
         return daemon
 
-    def _starter(self, name: str) -> Callable[[], subprocess.Popen[str]]:
-        def start() -> subprocess.Popen[str]:
+    def _starter(self, name: str) -> Callable[[], Process]:
+        def start() -> Process:
             what = ("agent", "server", "--coordinator", self.agents_url, "--slots", str(self.slots), "--name", name)
             environ = {"BOUGH_SECURE_KEY": self._key, **self.for_agents}
+            if self._nursery is not None:
+                return self._nursery.start("bough", [*what, *self._options], self.machine.home / f"{name}.log", environ)
             return self.machine.start(*what, *self._options, cwd=None, **environ)
 
         return start
@@ -138,6 +151,8 @@ class Lab:
             one.process.terminate()
         for one in self.daemons:
             one.process.wait(20)
+        if self._nursery is not None:
+            self._nursery.close()
 
     # -- killing --------------------------------------------------------------------------------------------
     def bring_back(self, now: float) -> None:

@@ -110,7 +110,7 @@ class Index:
             where, given = [*where, f"state IN ({','.join('?' * len(wanted))})"], [*given, *wanted]
         if manual is not None:
             where.append("optimization IS NULL" if manual else "optimization IS NOT NULL")
-        chosen = f"SELECT row FROM records WHERE {' AND '.join(where)}"
+        chosen = f"SELECT row FROM records WHERE {' AND '.join(where)}"  # words of this function only  # nosec B608
         if sort is not None and sort.startswith("p."):
             rows = [json.loads(row) for (row,) in self._db.execute(f"{chosen} ORDER BY number, job", given)]
             return _by_value(rows, sort[2:], descending)[:limit]
@@ -148,7 +148,7 @@ class Index:
         else:
             where, given = "substr(job, 1, ?) = ?", [len(name), name]
         found = self._db.execute(
-            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, again DESC LIMIT 30",
+            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, again DESC LIMIT 30",  # nosec B608
             [*given, name],
         ).fetchall()
         jobs = list(dict.fromkeys(str(row[3]) for row in found)) if name else []

@@ -128,6 +128,27 @@ def test_an_attempt_that_its_living_agent_does_not_hold_is_given_back(play: Play
     play(story)
 
 
+def test_an_agent_that_is_back_after_a_silence_may_first_say_what_it_holds(play: Play) -> None:
+    """It was started again: between its introduction and its first message it has said nothing about its attempts."""
+
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim()
+        await agent.sync(events=[happened(claim, "running")])
+        await stage.pass_time(40)
+
+        await agent.connect()
+        await stage.pass_time(0.1)
+
+        shown = await stage.job(claim)
+        assert (shown["state"], shown["unreachable"]) == ("RUNNING", True)
+        await agent.sync()
+        await stage.pass_time(0.1)
+        shown = await stage.job(claim)
+        assert (shown["state"], shown["unreachable"], shown["message"]) == ("RUNNING", False, None)
+
+    play(story)
+
+
 def test_nobody_is_given_up_because_the_coordinator_was_away(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim()

@@ -26,7 +26,18 @@ async function failure(reply) {
   return new Failure(reply.status, told.detail || `The coordinator answered ${reply.status}.`, told.remedy || "");
 }
 
-async function ask(path, options) {
+const underWay = new Set();
+
+/** Wait until nothing that was asked for is still to be answered. */
+export const settled = () => Promise.allSettled([...underWay]);
+
+function ask(path, options) {
+  const asked = answered(path, options).finally(() => underWay.delete(asked));
+  underWay.add(asked);
+  return asked;
+}
+
+async function answered(path, options) {
   let reply;
   try {
     reply = await fetch(BASE + path, { credentials: "same-origin", ...options });

@@ -4,7 +4,7 @@
  * Tooltips are drawn on the canvas too (richText): no HTML is made from names or values, and the strict
  * Content-Security-Policy holds. Colours come from the style sheet, and follow it from light to dark.
  */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { html } from "./html.js";
 
 let library = null;
@@ -34,7 +34,9 @@ export function Chart({ draw, label, size = "", onPick, onHover, onBrush }) {
   const latest = useRef({});
   latest.current = { draw, onPick, onHover, onBrush };
 
-  useEffect(() => {
+  // Not an effect after the drawing: when the view is left that would end only after the element is gone, and until then
+  // a library that has just been loaded would draw into nothing.
+  useLayoutEffect(() => {
     let gone = false;
     const paint = () => chart.current?.setOption(latest.current.draw(palette()), { notMerge: true, lazyUpdate: true });
     const observer = new ResizeObserver(() => chart.current?.resize());
@@ -54,6 +56,7 @@ export function Chart({ draw, label, size = "", onPick, onHover, onBrush }) {
       observer.disconnect();
       dark.removeEventListener("change", paint);
       chart.current?.dispose();
+      chart.current = null;
     };
   }, []);
 

@@ -1,9 +1,9 @@
 /** The job browser: jobs of a model, of an optimization, or all of them, with the columns, filter and order one chooses; all of it in the address. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { list, write } from "../address.js";
 import { get, query } from "../api.js";
 import { html } from "../html.js";
-import { throttled, useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Star } from "../marks.js";
 import { Empty, jobLink, Trouble } from "../parts.js";
 import { Cell, label } from "./cell.js";
@@ -21,9 +21,7 @@ export function Browser({ fields, tell }) {
   const from = Math.max(0, Number(fields.from) || 0);
   const topics = [fields.optimization ? `optimization:${fields.optimization}` : "optimizations"];
   const { state, failure } = useLive(topics, load, (kind) => (kind === "job" || kind === "optimization") && soon());
-  const again = useRef(load);
-  again.current = load;
-  const soon = useRef(throttled(() => again.current().catch(() => {}), 1000)).current;
+  const soon = useThrottled(() => load().catch(() => {}), 1000);
   const [refused, setRefused] = useState(null);
   useEffect(() => tell(state), [state]);
   useEffect(() => { if (found) load().catch(() => {}); }, [JSON.stringify(asked), from]);

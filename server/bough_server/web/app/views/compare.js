@@ -29,7 +29,7 @@ export function Compare({ fields, tell }) {
       <label class="steering"><input type="checkbox" checked=${all} onChange=${(event) => setAll(event.target.checked)} /> also what is the same</label></div>
     <${Trouble} failure=${failure} />
     <div class="scroll"><table>
-      <thead><tr><th></th>${jobs.map((job) => html`<th key=${job.id}><a href=${jobLink(job.id)}>${job.number ? `trial ${job.number}` : job.id}</a></th>`)}</tr></thead>
+      <thead><tr><td></td>${jobs.map((job) => html`<th key=${job.id}><a href=${jobLink(job.id)}>${job.number ? `trial ${job.number}` : job.id}</a></th>`)}</tr></thead>
       <tbody>
         <${Line} name="state" jobs=${jobs} cell=${(job) => html`<${State} of=${job.state} why=${job.end_reason} />`} />
         <${Line} name="KPI" jobs=${jobs} cell=${(job) => number(job.kpi)} />

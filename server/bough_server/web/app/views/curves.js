@@ -1,10 +1,10 @@
 /** Learning curves of many trials: any channel, log axes, smoothed, zoomed; live. */
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
 import { isEnded, isFinite } from "../format.js";
 import { html } from "../html.js";
-import { throttled } from "../live.js";
+import { useThrottled } from "../live.js";
 import { Trouble } from "../parts.js";
 import { manyCurves } from "../searchcharts.js";
 
@@ -21,9 +21,8 @@ export function Curves({ optimization, trials, news, chosen, onPick, onHover, mi
   const [looks, setLooks] = useState({ logX: false, logY: false, smooth: 0 });
   const numbers = chosen ? [...trials.values()].filter((trial) => chosen.has(trial.id)).map((trial) => trial.number) : select(which, [...trials.values()], minimize);
   const asked = numbers.slice(0, 500).join(",");
-  const load = useRef(null);
-  load.current = () => get(`/optimizations/${optimization.id}/curves`, { channel, trials: asked, most: POINTS }).then((reply) => { setFound(reply); setFailure(null); }, setFailure);
-  const soon = useRef(throttled(() => load.current(), 700)).current;
+  const load = () => get(`/optimizations/${optimization.id}/curves`, { channel, trials: asked, most: POINTS }).then((reply) => { setFound(reply); setFailure(null); }, setFailure);
+  const soon = useThrottled(load, 700);
   useEffect(() => { if (asked || which === "all") soon(); }, [asked, channel, news]);
   const draw = useMemo(() => manyCurves(found?.curves || [], trials, optimization.best?.id, found?.channel || "", looks), [found, trials, optimization.best?.id, looks]);
   const look = (name, value) => setLooks((was) => ({ ...was, [name]: value }));
