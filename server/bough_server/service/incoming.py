@@ -27,7 +27,7 @@ from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import INCOMING_REFS, KEPT_REFS, kept_ref
-from bough_server.archive.repositories import CODE_REFS
+from bough_server.archive.repositories import CODE_REFS, stand
 from bough_server.service import intake, joining, states
 from bough_server.service.joining import Apart
 from bough_server.store import schema
@@ -101,6 +101,7 @@ def take(store: Database, repository: Path, model: str, contents: ContentStore) 
     kept = [f"update {name} {oid}" for name, oid in batch.kept.items()]
     _update(repository, [*kept, *(f"delete {name} {oid}" for name, oid in refs.items())])
     _sweep(repository)
+    stand(repository)
     return taken
 
 
