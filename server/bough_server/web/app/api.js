@@ -4,6 +4,7 @@
  * The session is a cookie that the browser adds; the page never sees a key. Everything that can go wrong ends as a
  * `Failure` with one sentence and what to do.
  */
+import { jsonOf } from "./decimal.js";
 import { readExactly } from "./exact.js";
 
 const BASE = "/api/v1";
@@ -66,7 +67,7 @@ export const get = async (path, fields = {}) => (await ask(path + query(fields))
 export const post = async (path, body = {}) =>
   (await ask(path, sent(body))).json();
 
-const sent = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+const sent = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: jsonOf(body) });
 
 /** As `get` and `post`, for replies that hold a definition: what is a decimal there stays one. */
 export const getExactly = async (path) => readExactly(await (await ask(path)).text());
