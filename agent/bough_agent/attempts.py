@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bough import _layout
+from bough import _failpoints, _layout
 from bough.errors import BoughError, UsageError
 from bough_agent import commands, equipment, ladder, supervisor
 from bough_agent.environments import Environments, SetupFailed
@@ -207,6 +207,7 @@ def end_tree(marker: str) -> bool:
 def forget(home: Home, key: Key, keep: bool) -> None:
     """Remove an attempt's folder, or put it aside; an empty checkpoint folder goes too."""
     folder = home.attempt(*key)
+    _failpoints.reach("forget.before")
     if keep:
         with contextlib.suppress(OSError):
             home.retire(folder)

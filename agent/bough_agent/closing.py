@@ -15,6 +15,7 @@ import time
 import zlib
 from typing import Any, BinaryIO
 
+from bough import _failpoints
 from bough import _layout as layout
 
 SYNC_S = 5.0  # how much of the journals a power failure may cost
@@ -38,7 +39,9 @@ def write_json(path: str, document: object, *, is_durable: bool) -> None:
         if is_durable:
             file.flush()
             os.fsync(file.fileno())
+    _failpoints.reach(os.path.basename(path) + ".before")
     os.rename(beside, path)
+    _failpoints.reach(os.path.basename(path) + ".after")
     if is_durable:
         sync_folder(os.path.dirname(path))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from bough import _failpoints
 from bough.errors import BoughError, Denied, NotFound, Unavailable, UsageError
 from bough.version import __version__
 from bough_agent import brain, commands, resources, shares
@@ -238,6 +239,7 @@ class Conversation:
         self._bell.start()
 
     def _replied(self, reply: Reply, sync: _Sync, now: float) -> None:
+        _failpoints.reach("answered", *(["granted"] if reply.granted else []))
         self._recovered("connected again" if self._complaint else None)
         has_moved = False
         for key, stream, offset in reply.acked:

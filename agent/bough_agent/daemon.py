@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from bough import _layout
+from bough import _failpoints, _layout
 from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
 from bough_agent.actions import Calls
 from bough_agent.books import Books
@@ -272,7 +272,9 @@ class _Daemon:
         folder = self._home.attempt(*key)
         self._books.shipments[key] = Shipment(folder, key, self._mind.held[key].claim.limits)
         try:
+            _failpoints.reach("launch.before")
             self._spawner.launch(str(folder))
+            _failpoints.reach("launch.after")
         except SpawnerGone as error:
             self._queue.put(brain.PrepareFailed(key, "infra", str(error), time.monotonic()))
 
@@ -379,7 +381,7 @@ class _Daemon:
             self._talk.retry_at = now
             self._step(brain.Quit(how))
         elif self._mind.quitting == "requeue":
-            self._step(brain.Impatient())  # "at once" is meant for the jobs too, and their supervisors stay to see to it
+            self._step(brain.Impatient())  # "at once" is meant for the jobs too; their supervisors see to it
 
     @contextmanager
     def _hear_signals(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ import shutil
 import time
 from pathlib import Path
 
-from bough import _layout
+from bough import _failpoints, _layout
 from bough.errors import Denied, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -151,4 +151,6 @@ def write_atomically(path: Path, text: str) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+    _failpoints.reach(f"{path.name}.before")
     os.replace(temporary, path)
+    _failpoints.reach(f"{path.name}.after")

@@ -47,6 +47,7 @@ BY_HAND_DIR = "BOUGH_BY_HAND_DIR"  # .bough/<id> of a script without an agent, f
 LIVE = "BOUGH_LIVE"  # 1: a script by hand appears live on the coordinator one is logged in to
 KEY = "BOUGH_SECURE_KEY"
 COORDINATOR = "BOUGH_COORDINATOR"
+FAILPOINT = "BOUGH_FAILPOINT"  # where a process of bough's is to end at once: `bough._failpoints`, for tests
 SECRETS = (KEY, COORDINATOR, HOME)
 
 # -- files of an attempt's folder, relative to it -------------------------------------------------------------

@@ -204,17 +204,7 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
                     say(f"its certificate is its own; connect to {_pinned(config, url, certificate[0])}")
                 if ready is not None:
                     ready(url, server)
-                _settle()
                 await server.serve(sockets=[listener])
-
-
-def _settle() -> None:
-    """Take what the start made out of the collector's sight: it stays, and looking at all of it takes 70 ms each time.
-
-    A message of many points makes enough objects for such a look; now it finds only what has come since.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 class Server(uvicorn.Server):

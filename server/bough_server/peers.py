@@ -77,7 +77,7 @@ class Peers(Protocol):
         """Tell the others what was just committed."""
         ...
 
-    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] = ()) -> None:
+    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] | None = None) -> None:
         """Tell the others that this agent was just heard of, and what it holds."""
         ...
 
@@ -104,7 +104,7 @@ class Alone:
     def tell(self, changes: Changes) -> None:
         """There is nobody to tell."""
 
-    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] = ()) -> None:
+    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] | None = None) -> None:
         """There is nobody to tell."""
 
     def ring(self, agent_id: str, bell: int) -> None:
@@ -159,7 +159,7 @@ class Notified:
             if f"job:{job_id}" in topics:
                 self._say(["log", job_id, offset])
 
-    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] = ()) -> None:
+    def met(self, agent_id: str, presence: Presence, held: Iterable[tuple[str, int]] | None = None) -> None:
         """Tell the others of this agent: at once if something about it is new, else once a second."""
         if not self.has_any:
             return
@@ -169,9 +169,9 @@ class Notified:
         if told == known and now - at < _MET_S:
             return
         self._told[agent_id] = (now, known)
-        mine = [list(one) for one in held]
-        self._say(["met", agent_id, *known, presence.bell])
+        mine = [list(one) for one in held or ()]
         self._say(*(["held", mine[start : start + _HELD]] for start in range(0, len(mine), _HELD)))
+        self._say(["met", agent_id, *known, presence.bell, held is not None])
 
     def ring(self, agent_id: str, bell: int) -> None:
         """Let the others ring this agent, too."""
@@ -327,7 +327,16 @@ class Notified:
             self._watched |= dict.fromkeys(what[0], _now() + _SILENT_S)
 
     def _meet(
-        self, now: float, agent_id: str, name: str, slots: int, epoch: str, wanted: int, is_closed: bool, bell: int
+        self,
+        now: float,
+        agent_id: str,
+        name: str,
+        slots: int,
+        epoch: str,
+        wanted: int,
+        is_closed: bool,
+        bell: int,
+        has_listed: bool = False,
     ) -> None:
         known = self._ground.fleet.agents
         presence = known.get(agent_id) or self._unread.setdefault(
@@ -337,6 +346,7 @@ class Notified:
             self._stale.add(agent_id)
         presence.name, presence.slots, presence.epoch, presence.is_closed = name, slots, epoch, is_closed
         presence.wanted, presence.heard_at, presence.bell = wanted, now, max(presence.bell, bell)
+        presence.listed_at = now if has_listed else presence.listed_at
 
     async def _read_agents(self, changed: Iterable[str] = ()) -> None:
         """Read the rows of agents that changed elsewhere; who is known only by word of others is known from then on."""

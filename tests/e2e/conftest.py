@@ -127,10 +127,17 @@ def a_machine(place: Path) -> Iterator[Machine]:
     finally:
         end_in_the_background(one.background)
         end_daemons(one.daemons)
-        left = processes_of(home)
+        left = {process: _command_of(process) for process in processes_of(home)}
         for process in left:
             process.kill()
     assert not left, f"left behind: {left}"
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def end_daemons(daemons: list[subprocess.Popen[str]]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.chaos.lab import Lab
 from tests.e2e.conftest import Machine, wait_for
-from tests.e2e.test_kills import Lab
 
 SCRIPT = """
 import random
@@ -37,9 +37,10 @@ def test_a_file_arrives_whole_though_agent_and_coordinator_are_killed_on_its_way
     machine.bough("optimize", str(place), "--detach")
     incoming = machine.home / "coordinator" / "contents" / "incoming"
 
-    for kill in (lab.kill_agent, lab.kill_coordinator):
+    for kind in ("agent", "coordinator"):
         _await_more(incoming)
-        kill()
+        lab.kill(kind, 0.0, back_at=0.0)
+        lab.bring_back(0.0)
 
     (row,) = wait_for(lambda: _ended(machine), 90.0, "the end of the trial")
     assert (row["state"], row["partial"]) == ("DONE", False)
@@ -54,21 +55,22 @@ def test_what_an_agent_could_not_ship_before_it_left_is_shipped_by_the_next(
 ) -> None:
     """The coordinator goes away in the middle of the file; then the agent is told twice to leave, and does at once."""
     place = repository({"train.py": SCRIPT, "bough.yml": DEFINITION})
-    lab = Lab(machine, "--on-term", on_term)
+    lab = Lab(machine, options=("--on-term", on_term))
     machine.bough("optimize", str(place), "--detach")
-    wait_for(lambda: list(lab.home.glob("attempts/*/exit.json")), 60.0, "the end of the script")
+    home = lab.homes[0]
+    wait_for(lambda: list(home.glob("attempts/*/exit.json")), 60.0, "the end of the script")
     _await_more(machine.home / "coordinator" / "contents" / "incoming")
 
-    lab.coordinator.kill()
-    lab.coordinator.wait()
+    lab.coordinator.kill(back_at=0.0)
+    (agent,) = lab.agents
     for _ in range(2):
-        lab.agent.terminate()
-        wait_for(lambda: "stopping" in machine.said(lab.agent), 20.0, "the agent's word")
-    lab.agent.wait(20)
-    (left,) = lab.home.glob("attempts/*/files/*")
+        agent.process.terminate()
+        wait_for(lambda: "stopping" in machine.said(agent.process), 20.0, "the agent's word")
+    agent.process.wait(20)
+    (left,) = home.glob("attempts/*/files/*")
     assert left.stat().st_size == 24 << 20
-    lab.kill_coordinator()
-    lab.kill_agent()
+    agent.kill(back_at=0.0)
+    lab.bring_back(0.0)
 
     (row,) = wait_for(lambda: _ended(machine), 60.0, "the end of the trial")
     assert (row["state"], row["partial"], row["attempts"]) == ("DONE", False, 1)

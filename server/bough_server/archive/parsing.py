@@ -89,6 +89,8 @@ def job_rows(record: Record) -> JobRows:
     files = {name: file for name, file in record.files.items() if file is not None}
     values = mapping(record, "parameters.json")
     given = {**told, "values": values, "agent": _newest_agent(told), "record": record.ref, "desired": "run"}
+    if not values and not told.get("attempt") and told.get("optimization") is not None:
+        given["values"] = None  # a trial that never had any
     found = JobRows(record.ref, row(schema.jobs, {**given, "unreachable": False}, "job.json"))
     _check_job(record, found.job)
     found.kpi_settings = {f"kpi_{name}": value for name, value in _dict(_dict(told, "run"), "kpi").items()}

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Its exit and its words go back to the one who pushes; git applies a ref only when this agrees.
 _UPDATE_HOOK = f"""#!/bin/sh
 case "$1" in
-{INCOMING_REFS}jobs/*|{INCOMING_REFS}optimizations/*|{INCOMING_REFS}models/*)
+{INCOMING_REFS}jobs/*|{INCOMING_REFS}optimizations/*|{INCOMING_REFS}models/*|{INCOMING_REFS}kept/*)
     if [ -n "$(printf %s "$2" | tr -d 0)" ]; then
         echo "$1 was pushed before and is being checked. Push it again in a moment." >&2
         exit 1

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from bough import _failpoints
 from bough_server.desks.ground import Ground
 from bough_server.desks.receiving import Receiving
 from bough_server.service import agents, usage, views
@@ -81,16 +82,21 @@ class Agents:
         message.seen = (presence.usage,) if is_noted else None
         message.arrived = await self.receiving.receive(agent_id, message)
         outcome = await self._handled(message)
+        _failpoints.reach(*message.places("after_commit", outcome.granted))
         ground.fleet.renew(outcome.accepted, message.clock)
         await self._refresh(outcome.changes.agents)
         if is_noted:
             presence.saved_at = message.clock
             outcome.changes.agents.add(agent_id)
         await ground.commit(outcome.changes)
+        ground.asks.took(outcome.granted.taken)
         await self.receiving.forget(agent_id, outcome)
         presence.free = Free.read(told.free) if told.free is not None else None
         await self._wait_for_asks(message, outcome, answers)
+        if outcome.granted.claims:
+            _failpoints.reach("claim.after_commit")
         ground.fleet.renew([(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims], message.clock)
+        presence.listed_at = message.clock
         presence.wanted = max(0, told.free_slots - len(outcome.granted.claims)) if told.claim_key else 0
         claimed = [(claim["job_id"], claim["attempt"]) for claim in outcome.granted.claims]
         ground.peers.met(agent_id, presence, [*outcome.accepted, *claimed])
@@ -193,11 +199,14 @@ class Agents:
             left = deadline - ground.clock.monotonic()
             if left <= 0 or not await ground.asks.wait_for_answer(answers, left):
                 return
-            answers = ground.asks.answers
-            changes = Changes()
-            more = partial(message.grant, changes=changes, so_far=outcome.granted)
-            outcome.granted = await ground.store.write(more, is_shared=True)
-            await ground.commit(changes)
+            async with ground.asks.turn:
+                answers = ground.asks.answers
+                if any(map(ground.asks.is_there, outcome.granted.unprepared)):
+                    changes = Changes()
+                    more = partial(message.grant, changes=changes, so_far=outcome.granted)
+                    outcome.granted = await ground.store.write(more, is_shared=True)
+                    await ground.commit(changes)
+                    ground.asks.took(outcome.granted.taken)
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
         ground = self._ground

@@ -6,6 +6,8 @@ I3  chunks of one writer in one channel do not overlap          I7  each end is 
 I4  what is acknowledged is there: the log has no gap           I8  a history is numbered without a gap
 I9  every ask was taken once in its generation, before the next one, and with a version of the space that there is
 I10 what waits or runs is of the newest generation, or is being stopped; generations are kept without a gap
+
+I11 to I13, about what jobs reported, are in `bough_server.service.check_reports`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, and_, func, select
 
+from bough_server.service import check_reports
 from bough_server.service.ends import HELD
 from bough_server.service.optimizations import is_started
 from bough_server.service.states import CREATED, DONE, FAILED, QUEUED, TERMINAL, WITH_AGENT
@@ -33,7 +36,7 @@ from bough_server.store.schema import (
 def violations(tx: Connection) -> list[str]:
     """Return a sentence for everything that must not be; an empty list for a store that is sound."""
     checks = (_too_many_trials, _numbers, _two_attempts, _overlaps, _gaps, _ends, _told, _history, _asks, _generations)
-    return [sentence for check in checks for sentence in check(tx)]
+    return [sentence for check in (*checks, check_reports.violations) for sentence in check(tx)]
 
 
 def _too_many_trials(tx: Connection) -> Iterator[str]:

@@ -22,6 +22,7 @@ class Presence:
         slots: How many jobs it runs at once.
         epoch: Which process of it.
         heard_at: Monotonic time of the last message.
+        listed_at: Monotonic time of the last one that said which attempts it holds, once it was handled.
         wanted: How many jobs it would have taken at that time.
         is_closed: It is to take nothing more: it drains, or is in quarantine.
         bell: Rises when something is wanted of it.
@@ -42,6 +43,7 @@ class Presence:
     row: dict[str, Any] = field(default_factory=dict)
     usage: dict[str, Any] | None = None
     free: Free | None = None
+    listed_at: float = float("-inf")
 
 
 @dataclass

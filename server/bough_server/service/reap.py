@@ -76,10 +76,15 @@ def _with_agent(tx: Connection) -> list[dict[str, Any]]:
 
 
 def _is_unknown_to_its_agent(fleet: Fleet, job: Mapping[str, Any], silent: float, config: Config, clock: float) -> bool:
-    """The agent is there and reports, but not of this attempt: it never got it, or lost its folder."""
+    """The agent is there and reports, but not of this attempt: it never got it, or lost its folder.
+
+    An agent that is just back after a silence has not said yet what it holds: it must go on without the attempt.
+    """
     if job["state"] == DRAINING or silent <= config.lease_ttl_s or not fleet.is_online(job["agent"], clock):
         return False
-    return clock - fleet.agents[job["agent"]].heard_at <= config.heartbeat_s * 2
+    agent = fleet.agents[job["agent"]]
+    has_left_it_out = agent.listed_at - (clock - silent) > config.lease_ttl_s
+    return has_left_it_out and clock - agent.heard_at <= config.heartbeat_s * 2
 
 
 def _await(tx: Connection, job: Mapping[str, Any], changes: Changes) -> None:

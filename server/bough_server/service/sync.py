@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, select, update
 
-from bough import _layout
+from bough import _failpoints, _layout
 from bough.errors import UsageError
 from bough_server.service import actions, ends, files, quarantine, resolving, states, usage
 from bough_server.service.changes import Changes
@@ -158,7 +158,13 @@ class Message:
             save_heartbeat(tx, self.agent["id"], self.now, *self.seen)
         reply |= {"acked": acked, "granted": granted.claims, "agent": "drain" if self.agent["drain"] else "run"}
         reply |= {"slots": slots_of(self.agent), "quarantine": self.agent["quarantine"]}
+        _failpoints.reach(*self.places("before_commit", granted))
         return Outcome(reply, granted, changes, accepted)
+
+    def places(self, when: str, granted: Granted) -> list[str]:
+        """Return the names of what this message does, for tests that kill the coordinator while it does that."""
+        does = {"ship": bool(self.header.parts), "exit": bool(self._exited()), "claim": bool(granted.claims)}
+        return [f"{what}.{when}" for what, is_so in does.items() if is_so]
 
     def grant(self, tx: Connection, changes: Changes, so_far: Granted | None = None) -> Granted:
         """Return what the agent may claim, nothing if it does not ask; ``so_far`` is what it was granted already."""

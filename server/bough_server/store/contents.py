@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bough import _failpoints
+
 _NAME = re.compile(r"([0-9a-f]{64})-([0-9]{1,15})")
 _CHUNK = 1 << 20
 
@@ -133,7 +135,9 @@ class ContentStore:
         place = self.path(sha256)
         place.parent.mkdir(parents=True, exist_ok=True)
         os.chmod(file, 0o400)
+        _failpoints.reach("content.before_place")
         os.replace(file, place)
+        _failpoints.reach("content.after_place")
         for folder in (place.parent, self.folder):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:

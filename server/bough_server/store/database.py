@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, NestedTransaction, Transaction, exc
 
+from bough import _failpoints
 from bough.errors import BoughError, Unavailable, UsageError
 from bough_server.store import migrate
 from bough_server.store.postgres import Postgres
@@ -216,6 +217,7 @@ class Database:
                     for work, future, _ in wanted:
                         own = connection.begin_nested() if len(wanted) > 1 else transaction
                         outcomes.append(self._run(connection, own, work, future))
+                    _failpoints.reach("store.before_commit")
             except exc.DBAPIError as error:
                 if tries_left and self.backend.is_passing(error):
                     continue
@@ -225,6 +227,7 @@ class Database:
                 _settle(outcomes)
                 _fail(wanted, error)
             else:
+                _failpoints.reach("store.after_commit")
                 _settle(outcomes, is_committed=True)
             return
 

@@ -263,6 +263,7 @@ def test_records_are_brought_by_users_and_checked_at_once(api: Running, work: Pa
     assert told.status_code == 200
     assert told.json() == {
         "accepted": [],
+        "kept": [],
         "known": [],
         "refused": [
             {

@@ -26,6 +26,7 @@ from tests.integration.server.driver import (
 from bough.errors import Conflict, Forbidden, NotFound, UsageError
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
+from bough_server.optimizers.client import Ask
 from bough_server.service import check, export
 from bough_server.service.identity import Key
 
@@ -440,3 +441,43 @@ def test_a_grid_that_is_smaller_by_what_is_fixed_ends_after_its_points(play: Pla
         assert (await stage.coordinator.optimizations.create(ADMIN, body))["max_trials"] == 2
 
     play(story)
+
+
+class OneAtATime(CountingOptimizer):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Semaphore(0)
+
+    async def ask(self, ask: Ask) -> dict[str, Any]:
+        await self.may.acquire()
+        return await super().ask(ask)
+
+
+def test_many_agents_that_wait_for_one_optimizer_do_not_all_look_at_every_answer(play: Play) -> None:
+    """Each would otherwise try for each answer: of a few hundred agents, none would get work for minutes."""
+
+    async def story(stage: Stage) -> None:
+        await stage.optimize(algorithm="random", max_trials=100, max_parallel=40)
+        agents = [await stage.agent(f"agent{n:02}", slots=2) for n in range(20)]
+        store, writes = stage.coordinator.ground.store, 0
+        write = store.write
+
+        async def counted(*args: Any, **more: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            return await write(*args, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "write", counted)
+            waiting = [asyncio.create_task(agent.claim(2)) for agent in agents]
+            while not all(task.done() for task in waiting):
+                stage.optimizer.may.release()
+                await asyncio.sleep(0.005)
+
+        numbers = sorted(claim["number"] for task in waiting for claim in task.result())
+        assert numbers == list(range(1, 41))
+        assert writes <= 20 + 40 + 2  # what each says first, a look for each answer, and what the optimizer notes
+
+    play(story, OneAtATime(), claim_wait_s=60.0)

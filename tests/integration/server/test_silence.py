@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.integration.server.conftest import Stage
-from tests.integration.server.driver import AGENT, happened, journal, run
+from tests.integration.server.driver import AGENT, exit_of, happened, journal, run
 
 from bough_server.service import check
 
@@ -128,6 +128,27 @@ def test_an_attempt_that_its_living_agent_does_not_hold_is_given_back(play: Play
     play(story)
 
 
+def test_an_agent_that_is_back_after_a_silence_may_first_say_what_it_holds(play: Play) -> None:
+    """It was started again: between its introduction and its first message it has said nothing about its attempts."""
+
+    async def story(stage: Stage) -> None:
+        agent, claim = await stage.claim()
+        await agent.sync(events=[happened(claim, "running")])
+        await stage.pass_time(40)
+
+        await agent.connect()
+        await stage.pass_time(0.1)
+
+        shown = await stage.job(claim)
+        assert (shown["state"], shown["unreachable"]) == ("RUNNING", True)
+        await agent.sync()
+        await stage.pass_time(0.1)
+        shown = await stage.job(claim)
+        assert (shown["state"], shown["unreachable"], shown["message"]) == ("RUNNING", False, None)
+
+    play(story)
+
+
 def test_nobody_is_given_up_because_the_coordinator_was_away(play: Play) -> None:
     async def story(stage: Stage) -> None:
         agent, claim = await stage.claim()
@@ -224,5 +245,27 @@ def test_the_store_of_all_this_keeps_its_invariants(play: Play) -> None:
         await ben.deliver(await ben.claim_one(), run(0.5), wants=1)
 
         assert stage.coordinator.store.read_sync(check.violations) == []
+
+    play(story)
+
+
+def test_an_attempt_that_ends_unheard_did_not_begin_with_the_one_before_it(play: Play) -> None:
+    """A short attempt is heard of only when it is over; when the lost one before it had begun is another matter."""
+
+    async def story(stage: Stage) -> None:
+        agent, first = await stage.claim()
+        await agent.sync(events=[happened(first, "running")])
+        await stage.pass_time(901)
+        other = await stage.agent("ben")
+        second = await other.claim_one()
+        assert (await stage.job(second))["started_at"] is None
+
+        await stage.pass_time(10)
+        told = run(0.5)
+        exited = happened(second, "exited", exit=exit_of(told, duration_s=2.0))
+        await other.sync([(second, "journal/1-aa", 0, told)], [exited])
+
+        shown = await stage.job(second)
+        assert (shown["state"], shown["ended_at"] - shown["started_at"]) == ("DONE", 2.0)
 
     play(story)
