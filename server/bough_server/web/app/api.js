@@ -8,6 +8,9 @@ import { jsonOf } from "./decimal.js";
 import { readExactly } from "./exact.js";
 
 const BASE = "/api/v1";
+/** Events of the window: there is no session any more; there is one again. */
+export const LOGGED_OUT = "bough-logged-out";
+export const LOGGED_IN = "bough-logged-in";
 
 /** What went wrong, in two parts; `status` is 0 when nobody answered. */
 export class Failure extends Error {
@@ -46,6 +49,7 @@ async function answered(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Failure(0, "The coordinator does not answer.", "Is it running? bough up starts it; this page goes on by itself.");
   }
+  if (reply.status === 401) dispatchEvent(new Event(LOGGED_OUT));
   if (!reply.ok) throw await failure(reply);
   return reply;
 }

@@ -4,6 +4,7 @@ import { go } from "../address.js";
 import { get, getExactly, post } from "../api.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
+import { useLive } from "../live.js";
 import { optimizationLink, Trouble } from "../parts.js";
 import { Sure, useSending } from "../steering.js";
 import { Fixed, kept } from "./fixed.js";
@@ -12,13 +13,11 @@ import { Form } from "./new.js";
 
 export function Edit({ id, tell }) {
   const [first, setFirst] = useState(null);
-  const [failure, setFailure] = useState(null);
-  useEffect(() => {
-    tell("live");
-    beginning(id).then(setFirst, setFailure);
-  }, [id]);
+  // What is written here stays when others change it: the coordinator refuses an edit of what is no longer so.
+  const { state, failure } = useLive([`optimization:${id}`], async () => first || setFirst(await beginning(id)), () => {});
+  useEffect(() => tell(state), [state]);
   document.title = "Edit · bough";
-  return first ? html`<${Written} first=${first} />` : html`<${Missing} failure=${failure} what="optimization" />`;
+  return first && failure?.status !== 404 ? html`<${Written} first=${first} />` : html`<${Missing} failure=${failure} what="optimization" />`;
 }
 
 async function beginning(id) {

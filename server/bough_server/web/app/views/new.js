@@ -5,9 +5,11 @@ import { get, getExactly, post } from "../api.js";
 import { at, put } from "../definition.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
+import { useLive } from "../live.js";
 import { Trouble } from "../parts.js";
 import { useSending } from "../steering.js";
 import { Fixed, kept } from "./fixed.js";
+import { Missing } from "./missing.js";
 import { Settings } from "./settings.js";
 import { Source } from "./source.js";
 import { Space } from "./space.js";
@@ -23,12 +25,10 @@ const BLANK = {
 /** `model`: begin with its newest revision; `from`: with what an optimization was made of. */
 export function NewOptimization({ fields, tell }) {
   const [first, setFirst] = useState(null);
-  const [failure, setFailure] = useState(null);
-  useEffect(() => {
-    tell("live");
-    beginning(fields).then(setFirst, setFailure);
-  }, []);
+  const { state, failure } = useLive(["agents"], async () => first || setFirst(await beginning(fields)), () => {});
+  useEffect(() => tell(state), [state]);
   document.title = "New · bough";
+  if (!first && failure?.status === 404) return html`<${Missing} failure=${failure} what=${fields.from ? "optimization" : "model"} />`;
   if (!first) return html`<${Trouble} failure=${failure} />`;
   return html`<${Written} first=${first} />`;
 }
