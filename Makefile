@@ -1,7 +1,7 @@
 # What a newcomer needs: `make demo` and `make test`. Needs Python >= 3.11, git and make; each target makes what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test frameworks lint audit check chaos lock wheel clean
+.PHONY: help demo test frameworks lint audit check chaos parity lock wheel clean
 
 # Everything that goes into the distribution: when one of them changes, the demo is installed again.
 PARTS := $(shell find sdk agent server cli -name __pycache__ -prune -o -name vendor -prune -o -type f -print 2>/dev/null)
@@ -14,6 +14,7 @@ help:
 	@echo "make frameworks   the tests with Keras, PyTorch, Lightning, Transformers, MLflow: 2 GB"
 	@echo "make check    ruff, mypy, pyright, bandit, pip-audit, then the tests"
 	@echo "make chaos    break it on purpose, in full: kills, cuts, full disks, bad requests (SEED=n again the same way)"
+	@echo "make parity   the search against hyperopt's in full: 200 trials of every space, any order of events (minutes)"
 	@echo "make wheel    build dist/bough-*.whl, with the page"
 	@echo "make clean    remove the environments and what was built"
 
@@ -63,6 +64,11 @@ chaos: .venv-test/.installed
 	@echo "seed $(SEED): again the same way with  make chaos SEED=$(SEED)"
 	@BOUGH_CHAOS=full BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$(SEED) .venv-test/bin/python -m pytest \
 	    tests/chaos tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
+
+# Every ask of two hundred in a row from a new process, on every space; and many more orders of events than in CI.
+parity: .venv-test/.installed
+	@BOUGH_PARITY=1 BOUGH_ANY_ORDER=$${BOUGH_ANY_ORDER:-500} .venv-test/bin/python -m pytest -n 2 --dist loadfile -q --timeout 3000 \
+	    tests/integration/optimizers tests/integration/server/test_parity.py tests/integration/server/test_any_order.py
 
 # Pinned with hashes, for installations that shall be the same again: pip install --require-hashes -r make/lock.txt
 lock: .venv-test/.installed

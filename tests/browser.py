@@ -67,7 +67,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.add_init_script(WATCH)
     one = Visit(context.new_page())
     one.page.on("console", lambda said: one.complaints.append(said.text) if said.type in ("error", "warning") else None)
-    one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+    one.page.on("pageerror", lambda error: one.complaints.append(error.stack or str(error)))
     one.page.on("dialog", lambda dialog: one.complaints.append("dialog: " + dialog.message))
     one.page.on("request", lambda request: one.requests.append(request.url))
     yield one

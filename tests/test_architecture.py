@@ -72,6 +72,8 @@ YAML_ONLY_IN = ("bough.definition", "bough._standalone")  # what reads a bough.y
 # What a script asks for by importing it, and nothing of bough does: each for the framework that the script uses.
 FRAMEWORKS_OF = {
     "bough.aetros.keras": ("keras", "tensorflow"),
+    "bough.aetros.layers": ("numpy",),
+    "bough.aetros.training": ("numpy",),
     "bough.integrations.keras": ("keras",),
     "bough.integrations.lightgbm": ("lightgbm",),
     "bough.integrations.lightning": ("lightning", "pytorch_lightning"),
@@ -155,8 +157,7 @@ def test_what_a_base_installation_runs_needs_nothing_of_the_server_extra(package
         f"{name} imports {module}"
         for name, path in modules(package)
         for module in sorted(imports_of(name, path))
-        if module.split(".")[0] in ONLY_WITH_SERVER
-        and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
+        if module.split(".")[0] in ONLY_WITH_SERVER and module.split(".")[0] not in FRAMEWORKS_OF.get(name, ())
     ]
 
     assert wrong == []

@@ -46,6 +46,10 @@ class Contents:
         self._look()
         return bool(self._acked)
 
+    def left(self) -> int:
+        """Return how many bytes of contents are known and not delivered."""
+        return sum(self._sizes[name] - acked for name, acked in self._acked.items())
+
     def take(self, budget: int) -> list[Part]:
         """Return parts of at most ``budget`` bytes in all, from the acknowledged offsets on."""
         self._look()

@@ -23,7 +23,7 @@ from typing import Any
 from bough._job import Job
 from bough._values import Absent
 from bough.definition import Definition
-from bough.errors import BoughError, UsageError
+from bough.errors import BoughError, Forbidden, UsageError
 from bough_cli import client as clients
 from bough_cli import inline_space, source, wording
 from bough_cli.client import Client
@@ -98,6 +98,7 @@ def minimize(
     told = inline_space.sections(space)
     inline_space.definition(told, "a/b", settings)  # what is wrong is said before anything starts
     with connected(coordinator, key) as client, tempfile.TemporaryDirectory(prefix="bough-") as folder:
+        _check_key(client)
         model = _model(client, fn, name)
         agent = InProcessAgent(client.url, client.address.key or "", Path(folder) / "attempts")
         try:
@@ -137,6 +138,17 @@ def connected(url: str | None, key: str | None) -> Iterator[Client]:
     finally:
         if local is not None:
             local.end()
+
+
+def _check_key(client: Client) -> None:
+    """Refuse a key that may not do both: create an optimization, and run its trials as an agent."""
+    me = client.get("/me")
+    if me["scope"] != "admin":
+        raise Forbidden(
+            f"bough.minimize creates an optimization and runs its trials itself, and key {me['name']} has the scope "
+            f"{me['scope']}, which may not do both.",
+            "Use an admin key; or put the function into a script for bough optimize, whose trials the agents run.",
+        )
 
 
 def _model(client: Client, fn: Function, name: str | None) -> str:

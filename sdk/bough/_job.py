@@ -127,7 +127,6 @@ class Job(Surface):
         self._control = Control(attempt_dir)
         journal = journal or Journal(os.path.join(attempt_dir, _layout.JOURNALS) if attempt_dir else None)
         Surface.__init__(self, attempt_dir, journal, _mapping(facts.get("limits")))
-        self._is_supervised = bool(os.environ.get(_layout.ATTEMPT_DIR))
         self._journal.begin()
 
     # -- values -----------------------------------------------------------------------------------------------

@@ -43,7 +43,6 @@ class Surface(Insights):
         self._steps_: Steps | None = None
         self._speed: Channel | None = None
         self._actions: Actions | None = None
-        self._is_supervised = False  # an agent hears what people want
 
     if TYPE_CHECKING:  # of Job
 
@@ -205,7 +204,7 @@ class Surface(Insights):
         from bough._actions import Action, Actions
 
         if self._actions is None:
-            self._actions = Actions(self._attempt_dir if self._is_supervised else None, self._document)
+            self._actions = Actions(self._attempt_dir, self._document)
         known = str(getattr(callback, "__name__", "action")) if name is None else name
         text = description if description is not None else (getattr(callback, "__doc__", None) or "").strip()
         action = Action(callback, checked_name(known, "action"), label or known, text[:2000])

@@ -56,9 +56,7 @@ def definition() -> str:
     )
 
 
-def _job(
-    lab: Lab, name: str, script: str, definition: str, *options: str, files: dict[str, str] | None = None
-) -> Any:
+def _job(lab: Lab, name: str, script: str, definition: str, *options: str, files: dict[str, str] | None = None) -> Any:
     from tests.e2e.conftest import make_repository, wait_for
 
     path = make_repository(Path(lab.place) / name, {"bough.yml": definition, "train.py": script, **(files or {})})

@@ -121,6 +121,17 @@ def test_an_agent_whose_key_is_revoked_takes_nothing_more_and_says_so(
     assert made["secret"] not in said.read_text()
     assert jobs(machine)[0]["state"] == "RUNNING"
 
+    (running,) = machine.daemons[1:]
+    while running.poll() is None:  # the second time at once
+        running.terminate()
+        time.sleep(0.2)
+    agent(machine, url, "one", machine.key())
+
+    wait_for(lambda: [job["state"] for job in jobs(machine)] == ["DONE"], 30, what="the trial, with a new key")
+    (job,) = jobs(machine)
+    assert (job["attempt"], job["partial"], job["kpi_last"]) == (1, False, 40.0)
+    assert len(machine.bough("agent", "status", "--json").json()) == 1
+
 
 def test_a_second_agent_of_the_same_name_is_refused_in_one_sentence(machine: Machine) -> None:
     machine.coordinator()

@@ -218,6 +218,27 @@ def test_an_agent_speaks_only_for_itself(api: Running, theirs: dict[str, str]) -
     assert (reply.status_code, bell.status_code) == (403, 403)
 
 
+def test_an_agent_that_comes_back_with_another_key_is_known_by_the_secret_of_its_folder(api: Running) -> None:
+    def register(key: str, epoch: str) -> str:
+        body = {"name": "turncoat", "slots": 1, "epoch": epoch}
+        return str(api.call("POST", "/api/v1/agents", key=key, json=body).json()["agent_id"])
+
+    secret = "5" * 32
+    first, second, third, fourth = [api.key("agent") for _ in range(4)]
+    known = register(first, secret)
+
+    assert register(second, secret) == known
+    assert register(third, "6" * 32) != known
+    assert register(fourth, "") != known
+    message = json.dumps({"epoch": secret}).encode() + b"\n"
+    kind = {"Content-Type": "application/x-bough-sync"}
+    codes = [
+        api.call("POST", f"/api/v1/agents/{known}/sync", key=key, data=message, headers=kind).status_code
+        for key in (first, second, third)
+    ]
+    assert codes == [403, 200, 403]
+
+
 def test_a_key_that_expired_or_was_revoked_opens_nothing(api: Running) -> None:
     body = {"name": "brief", "scope": "admin"}
     brief = api.call("POST", "/api/v1/keys", json={**body, "expires_s": 0.2}).json()

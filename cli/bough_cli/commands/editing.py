@@ -61,10 +61,19 @@ def _told(given: dict[str, Any]) -> dict[str, Any]:
     """Return the edit that the options mean; empty without any."""
     space: dict[str, Any] = {**_pairs(given["search"], "--set"), **dict.fromkeys(given["drop"])}
     fixed: dict[str, Any] = {**_pairs(given["fix"], "--fix"), **dict.fromkeys(given["free"])}
+    _refuse_contradictions({**given, "set": _pairs(given["search"], "--set"), "fix": _pairs(given["fix"], "--fix")})
     add = {name: edit_text.value_of(text) for name, text in _pairs(given["add"], "--add").items()}
     for name, text in _several(given["add_choice"], "--add-choice"):
         add.setdefault(name, []).append(edit_text.value_of(text))
     return {name: part for name, part in (("space", space), ("fixed", fixed), ("add", add)) if part}
+
+
+def _refuse_contradictions(given: dict[str, Any]) -> None:
+    """Say which name is given to two options that cannot both be meant."""
+    for one, other in (("fix", "free"), ("fix", "set"), ("fix", "drop"), ("drop", "set"), ("drop", "free")):
+        both = [name for name in given[one] if name in given[other]]
+        if both:
+            raise click.UsageError(f"--{one} {both[0]} and --{other} {both[0]} contradict each other. Leave one out.")
 
 
 def _several(given: Sequence[str], option: str) -> list[tuple[str, str]]:

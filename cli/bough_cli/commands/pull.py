@@ -89,11 +89,12 @@ def push(
     with _bar(as_json) as progress:
         for name in sorted({str(row["model"]) for row in rows}):
             mine = [str(row["record"]) for row in rows if row["model"] == name]
-            mine += sorted({refs.OPTIMIZATIONS + row["optimization"] for row in rows if row["optimization"]})
+            of_it = {row["optimization"] for row in rows if row["optimization"] and row["model"] == name}
+            mine += sorted(refs.OPTIMIZATIONS + its_id for its_id in of_it)
             with others.of_coordinator(address, name) as other:
                 found = transfer.push(git_dir, other, [*mine, refs.MODELS + name], progress)
             checked = _taken_in(address, name, found)
-            whole = Brought(whole.new + checked.new, whole.known + checked.known, whole.refused + checked.refused)
+            whole = Brought(whole.new + checked.new, whole.known + checked.known, whole.kept + checked.kept)
     _conclude("brought there", whole, as_json)
 
 
@@ -108,7 +109,11 @@ def _taken_in(address: Address, model: str, brought: Brought) -> Brought:
         click.echo(f"{row['ref']} was not taken: {row['detail']}", err=True)
     if told["refused"]:
         raise UsageError(f"{address.url} did not take {len(told['refused'])} of the refs.", "Why is said above.")
-    return Brought(new, brought.known + brought.new - new, brought.refused)
+    kept = tuple(row["as"] for row in told["kept"])
+    for row in told["kept"]:
+        click.echo(f"{row['ref']} was not joined: {row['detail']}", err=True)
+    aside = sum(1 for row in told["kept"] if row["ref"].startswith(refs.JOBS))
+    return Brought(new, brought.known + brought.new - new - aside, kept)
 
 
 def _clone(repo: str | None) -> str:
@@ -145,15 +150,17 @@ def _model(repo: str | None) -> str:
 
 def _conclude(verb: str, brought: Brought, as_json: bool) -> None:
     if as_json:
-        tables.show_json({"new": brought.new, "known": brought.known, "refused": list(brought.refused)})
+        tables.show_json({"new": brought.new, "known": brought.known, "kept": list(brought.kept)})
     else:
         count = f"{brought.new} record{'' if brought.new == 1 else 's'}"
         click.echo(f"{count} {verb}, {brought.known} were there already")
-    if brought.refused:
-        shown = ", ".join(brought.refused[:3]) + (", …" if len(brought.refused) > 3 else "")
-        raise UsageError(
-            f"{len(brought.refused)} refs are on both sides with another content: {shown}.",
-            "Nothing was written over. Two coordinators gave the same id; keep these records in a clone of their own.",
+    if brought.kept:
+        shown = ", ".join(brought.kept[:3]) + (", …" if len(brought.kept) > 3 else "")
+        one = len(brought.kept) == 1
+        click.echo(
+            f"{len(brought.kept)} ref{' is' if one else 's are'} on both sides with commits of which neither stands on "
+            f"the other. Nothing was written over: what came is kept as {shown}.",
+            err=True,
         )
 
 

@@ -82,11 +82,19 @@ class Recorded:
 
     def want_stop(self) -> None:
         """Let the script see that it is to stop: `job.should_stop`."""
-        control = self.folder / _layout.CONTROL
-        control.mkdir(mode=0o700, exist_ok=True)
-        temporary = control / f"stop.{os.getpid()}"
-        temporary.write_text(json.dumps({"cause": _layout.USER}))
-        temporary.replace(self.folder / _layout.STOP)
+        self._tell(_layout.STOP, {"cause": _layout.USER})
+
+    def call(self, calls: list[dict[str, Any]]) -> None:
+        """Let the script see which of its actions are called and have no answer."""
+        path = self.folder / _layout.ACTIONS
+        if calls or path.exists():
+            self._tell(_layout.ACTIONS, calls)
+
+    def _tell(self, name: str, content: object) -> None:
+        (self.folder / _layout.CONTROL).mkdir(mode=0o700, exist_ok=True)
+        temporary = self.folder / f"{name}.{os.getpid()}"
+        temporary.write_text(json.dumps(content))
+        temporary.replace(self.folder / name)
 
 
 def is_recorded(place: str) -> bool:

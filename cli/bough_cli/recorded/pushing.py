@@ -11,6 +11,7 @@ from typing import Any
 
 from bough import _layout
 from bough.errors import BoughError, Conflict, Unavailable, UsageError
+from bough_agent.contents import Contents
 from bough_cli.client import Client
 from bough_cli.recorded import code
 from bough_cli.recorded.folder import Recorded, read_folder
@@ -71,6 +72,7 @@ def follow_recorded(
                 recorded.want_stop()
             if reply["ended"]:
                 return reply
+            recorded.call(reply.get("actions") or [])
             pause_s = POLL_S
         except (UsageError, Conflict):
             raise
@@ -108,7 +110,8 @@ class _Run:
             "job_id": str(facts.get("job_id") or ""), "host": str(facts.get("host") or ""),
             "started_at": facts.get("started_at"), "source": {"url": None, "branch": None, "dirty": None},
         }  # fmt: skip
-        self._acked: dict[str, int] = {}
+        self._acked: dict[str, int] = {}  # of the journals
+        self._contents = Contents(recorded.folder, (str(facts.get("job_id")), 1), _layout.LIMITS)
         self._is_known = False
 
     def bring_all(self, conclude: Callable[[], dict[str, Any] | None], progress: Say | None = None) -> dict[str, Any]:
@@ -116,12 +119,17 @@ class _Run:
         if not self._is_known:
             self._send([], [], None)  # asks what the coordinator has, and makes the job
         end = conclude()
+        if end is not None:
+            end = {**end, "files": self._contents.close()}
         while True:
             parts, pieces, is_all = self._pieces(end)
+            if is_all:
+                is_all = self._add_contents(parts, pieces)
             reply = self._send(parts, pieces, end if is_all else None)
             if progress is not None:
                 done, total = sum(self._acked.values()), sum(map(_size, self.recorded.journals().values()))
-                progress(f"{done} of {total} bytes")
+                left = self._contents.left()
+                progress(f"{done} of {total} bytes" + (f", {left} of files to go" if left else ""))
             if is_all or reply["ended"]:
                 return reply
 
@@ -146,11 +154,24 @@ class _Run:
                 return parts, pieces, False
         return parts, pieces, True
 
+    def _add_contents(self, parts: list[dict[str, Any]], pieces: list[bytes]) -> bool:
+        """Fill the message with files that were handed in; return whether these are all that is lacking."""
+        taken = self._contents.take(max(1, MESSAGE_BYTES - sum(map(len, pieces))))
+        for part in taken:
+            parts.append({"stream": part.stream, "offset": part.offset, "bytes": len(part.data), "crc": part.crc})
+            pieces.append(part.data)
+        return self._contents.is_covered({part.stream: part.end for part in taken})
+
     def _send(self, parts: list[dict[str, Any]], pieces: list[bytes], end: dict[str, Any] | None) -> dict[str, Any]:
         header = {**self._header, "parts": parts, "exit": end, "ended_at": (end or {}).get("ended_at")}
         body = json.dumps(header).encode() + b"\n" + b"".join(pieces)
         reply: dict[str, Any] = self._client.send_bytes(f"/recorded/{self.recorded.nonce}", body, TYPE)
-        self._acked, self._is_known = dict(reply["acked"]), True
+        self._is_known = True
+        for stream, offset in reply["acked"].items():
+            if stream.startswith(_layout.FILE_STREAM):
+                self._contents.acknowledge(stream, offset)
+            else:
+                self._acked[stream] = offset
         return reply
 
 

@@ -110,7 +110,7 @@ class Index:
             where, given = [*where, f"state IN ({','.join('?' * len(wanted))})"], [*given, *wanted]
         if manual is not None:
             where.append("optimization IS NULL" if manual else "optimization IS NOT NULL")
-        chosen = f"SELECT row FROM records WHERE {' AND '.join(where)}"
+        chosen = f"SELECT row FROM records WHERE {' AND '.join(where)}"  # words of this function only  # nosec B608
         if sort is not None and sort.startswith("p."):
             rows = [json.loads(row) for (row,) in self._db.execute(f"{chosen} ORDER BY number, job", given)]
             return _by_value(rows, sort[2:], descending)[:limit]
@@ -135,6 +135,8 @@ class Index:
         Raises:
             NotFound: None is called so, or several.
         """
+        if name.startswith(refs.KEPT):
+            return self._aside(name)
         if name.startswith("refs/"):
             where, given = "ref = ?", list[Any]([name])
         elif "/" in name:
@@ -146,7 +148,7 @@ class Index:
         else:
             where, given = "substr(job, 1, ?) = ?", [len(name), name]
         found = self._db.execute(
-            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, again DESC LIMIT 30",
+            f"SELECT ref, oid, row, job FROM records WHERE {where} ORDER BY job = ? DESC, job, again DESC LIMIT 30",  # nosec B608
             [*given, name],
         ).fetchall()
         jobs = list(dict.fromkeys(str(row[3]) for row in found)) if name else []
@@ -154,6 +156,14 @@ class Index:
             raise _not_one("job", name, jobs)
         ref, oid, row, _ = found[0]
         return Found(str(ref), str(oid), json.loads(row))
+
+    def _aside(self, name: str) -> Found:
+        """Return a record that is kept aside; it is in no list, and known by its whole name only."""
+        ref, oid = refs.read(name), dict(objects.refs(self.git_dir, name)).get(name)
+        if ref is None or oid is None:
+            raise NotFound(f"there is no record {name} here.", "See: git for-each-ref refs/bough/kept.")
+        found = objects.contents(self.git_dir, [f"{oid}:.bough/{file}" for file in ("job.json", "parameters.json")])
+        return Found(name, oid, view(ref, _mapping(next(found)), _mapping(next(found))))
 
     # -- bringing it up to date -----------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Records brought from one repository to another: between clones, git remotes and coordinators.
 
-What the other side has is looked at first, so that nothing is sent twice, and a ref that both have with another
-content is named instead of written over. Coordinators take records below ``refs/bough/incoming/``, where they check
-them before they make them their own.
+What the other side has is looked at first, so that nothing is sent twice. A ref that both have, with commits of which
+neither stands on the other, is never written over: what comes is kept below ``refs/bough/kept/``, and said.
+Coordinators take records below ``refs/bough/incoming/``, where they check them before they make them their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO
 from bough import _git
 from bough.errors import UsageError
 from bough_cli.records import objects
-from bough_cli.records.refs import INCOMING, JOBS, MODELS, OPTIMIZATIONS
+from bough_cli.records.refs import INCOMING, JOBS, KEPT, MODELS, OPTIMIZATIONS, kept, plain
 
 TRANSFER_S = 6 * 3600.0
 LOOK_S = 120.0
@@ -62,12 +62,12 @@ class Brought:
     Attributes:
         new: How many jobs' records were brought.
         known: How many were there already.
-        refused: Refs that both sides have, with another content.
+        kept: Names of what has a name that is another commit's on the other side, as it is called from now on.
     """
 
     new: int
     known: int
-    refused: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def patterns(optimization: str | None) -> list[str]:
@@ -92,15 +92,22 @@ def pull(git_dir: str, other: Other, optimization: str | None, progress: Progres
     there = _matching(look(git_dir, other, f"{_ROOT}*"), patterns(optimization))
     here = dict(objects.refs(git_dir, _ROOT))
     new = [name for name in there if here.get(name) != there[name]]
-    different: tuple[str, ...] = ()
+    kept_aside: list[str] = []
     if new:
         used = [pattern for pattern in patterns(optimization) if any(name.startswith(pattern) for name in new)]
         wanted = [f"{one}*:{one}*" if one.endswith("/") else f"{one}:{one}" for one in used]
+        wanted += [f"{name}:{name}" for name in new if name.startswith(KEPT)]
         options = ["--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--stdin"]
         given = "".join(f"{line}\n" for line in wanted)
         different = _run(["fetch", *options, "--end-of-options", other.address], git_dir, other, progress, given)
         _pack(git_dir, len(new))
-    return _brought(there, [name for name in new if name not in different], different)
+        for name in different:
+            new.remove(name)
+            if not _is_ancestor(git_dir, there[name], here[name]):  # else ours is only newer
+                kept_aside.append(kept(name, there[name]))
+                _git.run(["update-ref", "--", kept_aside[-1], there[name]], git_dir=git_dir)
+        _sweep(git_dir)
+    return _brought(there, new, kept_aside)
 
 
 def push(git_dir: str, other: Other, mine: Iterable[str], progress: Progress) -> Brought:
@@ -117,15 +124,27 @@ def push(git_dir: str, other: Other, mine: Iterable[str], progress: Progress) ->
     """
     here = _matching(dict(objects.refs(git_dir, _ROOT)), list(mine))
     found = look(git_dir, other, f"{_ROOT}*")
-    different = _refused(git_dir, {name: found[name] for name in here if name in found}, here)
-    new = [name for name in here if found.get(name) != here[name] and name not in different]
-    if new:
-        lines = [f"{here[name]}:{_incoming(name) if other.incoming else name}" for name in new]
-        for start in range(0, len(lines), _AT_ONCE):
-            command = ["push", "--progress", "--no-verify", "--end-of-options", other.address]
-            different += _run([*command, *lines[start : start + _AT_ONCE]], git_dir, other, progress)
-    new = [name for name in new if name not in different]
-    return _brought(here, new, different)
+    differing = [name for name in here if found.get(name, here[name]) != here[name]]
+    _fetch_missing(git_dir, other, [(name, found[name]) for name in differing])
+    older = {name for name in differing if _is_ancestor(git_dir, here[name], found[name])}
+    newer = {name for name in differing if _is_ancestor(git_dir, found[name], here[name])}
+    lines, kept_aside, new = [], [], []
+    for name, oid in here.items():
+        if found.get(name) == oid or name in older or found.get(plain(name)) == oid:
+            continue
+        named = name
+        if name in differing and name not in newer and not other.incoming:  # a coordinator decides for itself
+            named = kept(name, oid)
+            kept_aside.append(named)
+            if found.get(named) == oid:
+                continue
+        else:
+            new.append(name)
+        lines.append(f"{oid}:{_incoming(named) if other.incoming else named}")
+    for start in range(0, len(lines), _AT_ONCE):
+        command = ["push", "--progress", "--no-verify", "--end-of-options", other.address]
+        _run([*command, *lines[start : start + _AT_ONCE]], git_dir, other, progress)
+    return _brought(here, new, kept_aside)
 
 
 def look(git_dir: str, other: Other, *wanted: str) -> Refs:
@@ -153,14 +172,35 @@ def _matching(refs: Mapping[str, str], prefixes: list[str]) -> Refs:
     return {
         name: oid
         for name, oid in refs.items()
-        if _PART.match(name) and (name in whole or (folders and name.startswith(folders)))
+        if _PART.match(shown := plain(name)) and (shown in whole or (folders and shown.startswith(folders)))
     }
 
 
-def _refused(git_dir: str, old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the refs that would be written over: a record may only be replaced by one that stands on it."""
-    differing = {name: oid for name, oid in old.items() if oid != new[name]}
-    return tuple(name for name, oid in differing.items() if not _is_ancestor(git_dir, oid, new[name]))
+def _fetch_missing(git_dir: str, other: Other, wanted: list[tuple[str, str]]) -> None:
+    """Bring the commits of these refs of another repository, where they are not here, so that they can be compared."""
+    missing = [name for name, oid in wanted if not _has(git_dir, oid)]
+    if missing:
+        options = ["--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--stdin"]
+        given = "".join(f"{name}\n" for name in missing)
+        _run(
+            ["fetch", *options, "--end-of-options", other.address], git_dir, other, lambda _what, _percent: None, given
+        )
+
+
+def _has(git_dir: str, oid: str) -> bool:
+    try:
+        _git.run(["cat-file", "-e", f"{oid}^{{commit}}"], git_dir=git_dir)
+    except _git.GitFailed:
+        return False
+    return True
+
+
+def _sweep(git_dir: str) -> None:
+    """Drop what is kept aside and stands below the commit that has its name by now."""
+    here = dict(objects.refs(git_dir, _ROOT))
+    for name, oid in here.items():
+        if name.startswith(KEPT) and plain(name) in here and _is_ancestor(git_dir, oid, here[plain(name)]):
+            _git.run(["update-ref", "-d", "--", name, oid], git_dir=git_dir)
 
 
 def _is_ancestor(git_dir: str, older: str, newer: str) -> bool:
@@ -171,10 +211,10 @@ def _is_ancestor(git_dir: str, older: str, newer: str) -> bool:
     return True
 
 
-def _brought(all_of_them: Iterable[str], new: list[str], different: tuple[str, ...]) -> Brought:
+def _brought(all_of_them: Iterable[str], new: list[str], kept_aside: list[str]) -> Brought:
     jobs = sum(1 for name in new if name.startswith(JOBS))
     total = sum(1 for name in all_of_them if name.startswith(JOBS))
-    return Brought(jobs, total - jobs - sum(1 for name in different if name.startswith(JOBS)), different)
+    return Brought(jobs, total - jobs - sum(1 for name in kept_aside if "/jobs/" in name), tuple(kept_aside))
 
 
 def _pack(git_dir: str, fresh: int) -> None:

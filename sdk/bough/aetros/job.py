@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = "AETROS_UNKNOWN_PARAMETER"  # "none": an unknown hyperparameter is None, as in AETROS 0.14; else an error
 _POSITIONS = ("kpiTrace", "max_optimization", "type", "xaxis", "yaxis", "layout")
-_MISSING = object()
 _current: Optional[JobBackend] = None
 
 
@@ -114,14 +113,13 @@ class JobBackend:
             UsageError: There is none and no default, as up to 0.13; with AETROS_UNKNOWN_PARAMETER=none the answer is
                 None, as in 0.14.
         """
-        found = self._job.get_parameter(path, _MISSING, return_group)
-        if found is not _MISSING:
-            return default if found is None else found
-        if default is not None or os.environ.get(UNKNOWN, "").lower() == "none":
-            return default
+        if default is not None:
+            return self._job.get_parameter(path, default, return_group)
         try:
-            return self._job.get_parameter(path)
+            return self._job.get_parameter(path, return_group=return_group)
         except UsageError as error:
+            if os.environ.get(UNKNOWN, "").lower() == "none":
+                return None
             raise UsageError(error.what, error.do + " AETROS 0.14 gave None: env: {" + UNKNOWN + ": none}.") from None
 
     def set_parameter_change_callback(self, callback: object) -> None:
@@ -190,7 +188,10 @@ class JobBackend:
         """Return a Keras callback that reports accuracy and loss of each epoch; see `bough.aetros.keras`."""
         from bough.aetros.keras import KerasCallback
 
-        return KerasCallback(self, model, insights, insights_x, confusion_matrix, validation_data, validation_data_size)
+        return KerasCallback(
+            self, model, insights, insights_x, confusion_matrix, validation_data, validation_data_size,
+            additional_insights_layer,
+        )  # fmt: skip
 
 
 def _by_name(positions: tuple, named: Dict[str, Any]) -> Dict[str, Any]:  # type: ignore[type-arg]

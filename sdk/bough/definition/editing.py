@@ -107,6 +107,8 @@ def set_setting(raw: Dict[str, Any], key: str, value: Any) -> None:
         raise UsageError("there is no setting " + shown(key) + ".", did_you_mean(key, known, "Settings"))
     if name == "seed":
         raise _no_other_seed()
+    if name == "follow_branch":
+        raise UsageError(_FOLLOWS, "Begin anew: bough optimization restart ID --definition.")
     section = raw["optimization"]
     if name in _IN_PARTS and (part or isinstance(value, dict)):
         now = section.get(name)
@@ -114,6 +116,9 @@ def set_setting(raw: Dict[str, Any], key: str, value: Any) -> None:
         whole.update({part: value} if part else value)
         value = {end: found for end, found in whole.items() if found is not None or end == "stop_after"}
     _put(section, name, value)
+
+
+_FOLLOWS = "whether jobs follow a branch cannot be changed while it runs."
 
 
 def _no_other_seed() -> UsageError:
@@ -209,6 +214,8 @@ def check(old: Definition, new: Definition, place: Place, its_id: str = "ID") ->
     if old.settings.seed != new.settings.seed:
         error = _no_other_seed()
         raise at.down("seed").error(error.what, error.do.replace(" ID ", " " + its_id + " "))
+    if old.settings.follow_branch != new.settings.follow_branch:
+        raise at.down("follow_branch").error(_FOLLOWS, restart)
     is_grid = [one.settings.algorithm == "grid" for one in (old, new)]
     if is_grid[0] != is_grid[1]:
         raise at.down("algorithm").error("grid counts its points from the first trial on.", restart)

@@ -281,7 +281,7 @@ def _unquoted(token: str) -> str:
 def _split_at_commas(tokens: List[str]) -> List[List[str]]:
     parts: List[List[str]] = [[]]
     for token in tokens:
-        if token == ",":
+        if token == ",":  # a token of an expression  # nosec B105
             parts.append([])
         else:
             parts[-1].append(token)

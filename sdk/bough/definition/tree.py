@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from bough._numbers import INT_END
 from bough.definition.place import as_mapping, check_keys, did_you_mean, shown
 from bough.definition.scalars import is_number
 
@@ -213,6 +214,8 @@ def _choices(spec: Dict[str, Any], kind: str, place: Place, path: str) -> List[V
                     "Quote it." if kind == "choice_string" else "Write a number, or make it a choice_string.",
                 )
             )
+        if isinstance(choice, int):
+            fitting(choice, place.down("choices").down(index), "parameter " + path + ": ")
         if choice in choices[:index]:
             raise (
                 place.down("choices")
@@ -302,7 +305,18 @@ def _checked_number(node: Node, value: object, place: Place, label: str) -> Valu
             label + shown(value) + " is not a whole number.",
             "Write one, or give the parameter a decimal default such as " + repr(float(int(value))) + ".",
         )
-    return int(value)
+    return fitting(int(value), place, label)
+
+
+def fitting(value: int, place: Place, label: str) -> int:
+    """Return a whole number that every store and language keeps.
+
+    Raises:
+        DefinitionError: It does not fit into 64 bits.
+    """
+    if -INT_END <= value < INT_END:
+        return value
+    raise place.error(label + shown(value) + " does not fit into 64 bits.", "Write a smaller number, or a decimal one.")
 
 
 def _decimal(value: Union[int, float], place: Place, label: str) -> float:

@@ -33,6 +33,8 @@ from bough_server.store.database import Database
 
 BATCH = 100
 LINGER_S = 0.5  # ends that come close together share one process of git
+LINGER_MOST_S = 2.0
+_PAUSE = 10.0  # so many times as long as the last batch took, between these two
 _RETRY_S = 10.0
 _LOOK_S = 60.0  # at least so often, for the upkeep
 _REST = 20.0  # chains are let alone for so many times as long as writing them took: each reads all trials again
@@ -123,17 +125,20 @@ class Archivist:
 
     async def run(self) -> None:
         """Write records whenever something ended, until cancelled."""
+        took_s = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), _LOOK_S)
             if not self._is_mine():  # it is rung again when it becomes so
                 self._rung.clear()
                 continue
-            await self._clock.sleep(LINGER_S)
+            await self._clock.sleep(min(LINGER_MOST_S, max(LINGER_S, _PAUSE * took_s)))
             self._rung.clear()
+            began = self._monotonic()
             try:
                 if await self.write_once():
                     self._rung.set()  # there may be more: after another pause, so that many ends share one process
+                took_s = self._monotonic() - began
             except Exception as error:  # whatever it is must not end the archive for good
                 log.warning("records wait: %s", error, exc_info=not isinstance(error, BoughError))
                 await self._clock.sleep(_RETRY_S)

@@ -93,6 +93,20 @@ def tips(repository: Path, *prefixes: str) -> dict[str, Tip]:
     return {entry[0]: Tip(int(entry[1] or 0), entry[2]) for entry in found if len(entry) == 3}
 
 
+def join(repository: Path, ours: str, theirs: str, whole: str) -> str:
+    """Make a commit that stands on two tips of a chain, and return its id; it says what ``whole``, one of them, says.
+
+    The same two give the same commit.
+    """
+    told = _git.run(["show", "-s", "--no-patch", "--format=%ct%n%T%n%B", whole], git_dir=str(repository)).decode()
+    _, tree, message = told.split("\n", 2)
+    dates = _git.run(["show", "-s", "--format=%ct", ours, theirs], git_dir=str(repository)).decode().split()
+    who = {"NAME": "bough", "EMAIL": "bough@coordinator", "DATE": f"{max(map(int, dates))} +0000"}
+    env = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in who.items()}
+    command = ["commit-tree", "-p", ours, "-p", theirs, "-F", "-", tree]
+    return _git.run(command, git_dir=str(repository), input=message.encode(), env=env).decode().strip()
+
+
 def delete(repository: Path, optimization_id: str) -> int:
     """Delete the refs of an optimization's records, all or none; return how many there were.
 
@@ -183,4 +197,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "Tip", "delete", "is_refusal", "tips", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "Tip", "delete", "is_refusal", "join", "tips", "write"]

@@ -19,6 +19,7 @@ JOB_REFS = "refs/bough/jobs/"
 OPTIMIZATION_REFS = "refs/bough/optimizations/"
 MODEL_REFS = "refs/bough/models/"
 INCOMING_REFS = "refs/bough/incoming/"  # what others push, named as below refs/bough/, until it is checked
+KEPT_REFS = "refs/bough/kept/"  # what could not be joined: …/<first 12 of the commit>/<its name below refs/bough/>
 MANUAL = "manual"  # stands for the optimization in the ref of a job that has none
 
 _AUTHOR = b"bough <bough@coordinator>"
@@ -47,6 +48,11 @@ class RecordData:
     files: Mapping[str, bytes] = field(default_factory=dict)
     also: str | None = None
     keeps: bool = False
+
+
+def kept_ref(name: str, oid: str) -> str:
+    """Return under which name a commit is kept that could not become ``name``."""
+    return f"{KEPT_REFS}{oid[:12]}/{name.removeprefix('refs/bough/')}"
 
 
 def job_ref(optimization: str | None, number: int | None, job_id: str) -> str:

@@ -89,6 +89,7 @@ class Agents:
             presence.saved_at = message.clock
             outcome.changes.agents.add(agent_id)
         await ground.commit(outcome.changes)
+        ground.asks.took(outcome.granted.taken)
         await self.receiving.forget(agent_id, outcome)
         presence.free = Free.read(told.free) if told.free is not None else None
         await self._wait_for_asks(message, outcome, answers)
@@ -198,11 +199,14 @@ class Agents:
             left = deadline - ground.clock.monotonic()
             if left <= 0 or not await ground.asks.wait_for_answer(answers, left):
                 return
-            answers = ground.asks.answers
-            changes = Changes()
-            more = partial(message.grant, changes=changes, so_far=outcome.granted)
-            outcome.granted = await ground.store.write(more, is_shared=True)
-            await ground.commit(changes)
+            async with ground.asks.turn:
+                answers = ground.asks.answers
+                if any(map(ground.asks.is_there, outcome.granted.unprepared)):
+                    changes = Changes()
+                    more = partial(message.grant, changes=changes, so_far=outcome.granted)
+                    outcome.granted = await ground.store.write(more, is_shared=True)
+                    await ground.commit(changes)
+                    ground.asks.took(outcome.granted.taken)
 
     def _ring_others(self, agent_id: str, outcome: Outcome) -> None:
         ground = self._ground

@@ -47,7 +47,7 @@ class Recorded:
             outcome = message.handle(tx)
             if job["id"] in outcome.changes.ended:
                 recorded.note_times(tx, job["id"], told, now)
-            return recorded.standing(tx, job["id"]), outcome
+            return recorded.standing(tx, job["id"], outcome.reply["acked"]), outcome
 
         reply, outcome = await ground.store.write(work)
         ground.fleet.renew([(reply["job"], 1)], clock)

@@ -14,6 +14,7 @@ from bough_server.service.incoming import Taken, take
 from bough_server.store.contents import ContentStore
 
 _log = logging.getLogger(__name__)
+RETRY_S = 60.0  # until what could not be taken in is looked at again
 _REMEMBERED = 1000  # verdicts that wait for who pushed, per model
 
 
@@ -42,8 +43,10 @@ class Records:
                 model = self._waiting.pop()
                 try:
                     await self._take(model)
-                except BoughError as error:  # a full disk, say: the records wait where they are
-                    _log.warning("what was pushed for %s waits: %s", model, error)
+                except Exception as error:  # a full disk, say: the records wait where they are
+                    fault = not isinstance(error, BoughError)
+                    _log.warning("what was pushed for %s waits: %s", model, error, exc_info=fault)
+                    asyncio.get_running_loop().call_later(RETRY_S, self.take_soon, model)
 
     async def take(self, key: Key, body: Any) -> dict[str, Any]:
         """Check what was pushed for a model now: `POST /incoming`; the verdicts are those since it was last asked."""

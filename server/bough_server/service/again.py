@@ -65,9 +65,10 @@ def retry(
         mine = jobs.c.optimization == row["id"]
         tx.execute(update(jobs).where(mine, jobs.c.state == CREATED).values(**code))
         tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(**code))
+    grown = lifecycle.make_room(tx, row["id"])
     numbers = [int(job["number"]) for job in chosen]
     with_commit = f" with commit {code['commit'][:12]}" if "commit" in code else ""
-    edits.note(tx, row, "retry", [f"trials {_listed(numbers)} run again{with_commit}"], now, key_id)
+    edits.note(tx, row, "retry", [f"trials {_listed(numbers)} run again{with_commit}", *grown], now, key_id)
     changes.optimizations.add(row["id"])
     return str(row["id"]), numbers
 
@@ -103,9 +104,14 @@ def _chosen(tx: Connection, row: Mapping[str, Any], body: Mapping[str, Any]) -> 
 
 def check_ended(job: Mapping[str, Any]) -> None:
     """Raise `Conflict` unless the job is one that may run once more."""
+    name = ends.label(job)
+    if job["state"] == ABORTED and job["values"] is None:
+        raise Conflict(
+            f"{name} was stopped before it had values: there is nothing to run again.",
+            f"Another one took its place. For one more: bough optimization extend {job['optimization']} --by 1.",
+        )
     if job["state"] in (FAILED, ABORTED):
         return
-    name = ends.label(job)
     if job["state"] == DONE:
         raise Conflict(f"{name} is DONE: it has a result.", "To run its values once more: bough optimization enqueue.")
     raise Conflict(f"{name} is {job['state']}: it has not failed.", "Wait for its end, or stop it first.")
@@ -119,8 +125,6 @@ def once_more(tx: Connection, job: Mapping[str, Any], now: float, changes: Chang
     if said is not None:
         tx.execute(update(attempts).where(newest).values(message=said))
     values = {**ONCE_MORE, **code, "retries": job["retries"] + 1, "queued_at": now}
-    if job["values"] is None:
-        return  # it was aborted before it had any
     states.move_job(tx, job["id"], "retry", of_attempt=job["attempt"], **values)
     changes.of_job(job)
 

@@ -13,6 +13,7 @@ from bough_server.service.identity import ADMIN, AGENT, Key
 from bough_server.store.schema import agents
 
 MOST_SLOTS = 1024
+SECRET_LETTERS = 32  # of an epoch that proves who an agent is
 
 
 class OfferedGpu(msgspec.Struct, frozen=True):
@@ -81,8 +82,13 @@ def require_agent_scope(key: Key) -> None:
 
 
 def register(tx: Connection, key: Key, told: Registration, now: float, new_id: Callable[[], str]) -> dict[str, Any]:
-    """Return the agent's row: the known one of that name and key, or a new one."""
+    """Return the agent's row: the known one of that name and key, or a new one.
+
+    An agent that comes back with another key is the same one, with all it holds, if it still has the secret of its
+    folder, its epoch: keys are changed while trials run.
+    """
     mine = (agents.c.name == told.name) & (agents.c.key == key.id)
+    _change_key(tx, key, told)
     values = {**msgspec.to_builtins(told), "registered_at": now, "seen_at": now}
     before = tx.execute(select(agents.c.id, agents.c.slots).where(mine)).first()
     if before is None:
@@ -93,6 +99,14 @@ def register(tx: Connection, key: Key, told: Registration, now: float, new_id: C
         values["slots_set"] = None
     tx.execute(update(agents).where(mine).values(**values))
     return row(tx, before.id)
+
+
+def _change_key(tx: Connection, key: Key, told: Registration) -> None:
+    mine = select(agents.c.id).where((agents.c.name == told.name) & (agents.c.key == key.id))
+    if len(told.epoch) < SECRET_LETTERS or tx.execute(mine).first() is not None:
+        return
+    itself = (agents.c.name == told.name) & (agents.c.epoch == told.epoch) & (agents.c.slots > 0)
+    tx.execute(update(agents).where(itself).values(key=key.id))
 
 
 def refuse_second(told: Registration, other_epoch: str, silent_s: float) -> None:

@@ -110,17 +110,31 @@ class Asks:
         self._on_failure = on_failure
         self._on_exhausted = on_exhausted
         self._ready: dict[str, list[Prepared]] = {}
+        self._taken: dict[str, Prepared] = {}
         self._told: dict[str, Told] = {}
         self._spaces: dict[str, tuple[int, dict[str, Any]]] = {}  # the newest version of each
         self._awake: dict[str, None] = {}
         self._something = asyncio.Event()
         self._answered = asyncio.Condition()
         self.answers = 0  # how many came so far: what one waits with must be read before one looks
+        self.turn = asyncio.Lock()  # of those who waited and now look: one after the other, and not in vain
 
     def prepared(self, optimization: Mapping[str, Any]) -> Prepared | None:
         """Return the answer that the next trial of ``optimization`` (its row) may take, if there is one."""
         found = self._ready.get(optimization["id"], [])
         return next((one for one in found if is_current(one, optimization)), None)
+
+    def took(self, taken: Mapping[str, Prepared]) -> None:
+        """Note that these answers were taken: optimization → the last one of it."""
+        self._taken |= taken
+
+    def is_there(self, optimization_id: str) -> bool:
+        """Return whether there may be an answer of that optimization to take: one that nobody was seen to take."""
+        last = self._taken.get(optimization_id)
+        return any(
+            last is None or one.number > last.number or one.made_with != last.made_with
+            for one in self._ready.get(optimization_id, [])
+        )
 
     def wake(self, optimization_id: str) -> None:
         """Look at that optimization soon: its history or its state has changed, or an ask was taken."""
@@ -245,8 +259,8 @@ class Asks:
         """Return the optimization's row if another answer of it is needed now, its history being read."""
         found = tx.execute(_ROW, {"its_id": optimization_id}).mappings().first()
         if found is None or found["state"] != RUNNING:
-            self._told.pop(optimization_id, None)
-            self._ready.pop(optimization_id, None)
+            for kept_of in (self._told, self._ready, self._taken):
+                kept_of.pop(optimization_id, None)
             return None
         row = dict(found)
         kept = self._keep(row)

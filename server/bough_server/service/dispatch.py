@@ -6,7 +6,7 @@ again with the same claim key, the answer is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,11 +47,40 @@ class Granted:
         claims: As in the protocol.
         unprepared: Optimizations that have a trial for it, but whose optimizer has not answered yet.
         is_deferred: There is a job for it that a less busy agent is given time to take.
+        taken: Optimization → the last of its answers that was taken for this.
     """
 
     claims: list[dict[str, Any]] = field(default_factory=list)
     unprepared: set[str] = field(default_factory=set)
     is_deferred: bool = False
+    taken: dict[str, Prepared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Others:
+    """The agents beside the one that asks, looked at once for all that it is granted.
+
+    Args:
+        takers: All that may take work, the one that asks among them.
+        wanting: Those beside it that would take some just now.
+        busy: Agent → how many jobs it runs.
+    """
+
+    takers: Sequence[Machine]
+    wanting: Sequence[Machine]
+    busy: dict[str, int]
+
+    def include(self, job: RowMapping, asker: Asker) -> bool:
+        """Return whether another agent could take a job that died quickly on this one."""
+        return any(other.id != asker.id and may_run(job, other) for other in self.takers)
+
+    def has_calmer(self, job: RowMapping, asker: Asker) -> bool:
+        """Return whether a less busy one could take it, and wants to."""
+        mine = self.busy.get(asker.id, 0) / asker.slots
+        return any(
+            self.busy.get(other.id, 0) / other.slots < mine and may_run(job, other)
+            for other in (self.wanting if mine > 0 else ())
+        )
 
 
 @dataclass(frozen=True)
@@ -91,20 +120,23 @@ class Dispatcher:
         granted = Granted(claims=self._already(tx, asker) if so_far is None else list(so_far.claims))
         if granted.claims and so_far is None:
             return granted
-        busy = _busy(tx)
+        others = _Others(self.fleet.takers(clock), self._wanting(asker, clock), _busy(tx))
         if self._is_lowered(asker):
-            asker = replace(asker, wanted=min(asker.wanted, max(0, asker.slots - busy.get(asker.id, 0))))
-        for job, optimization in self._candidates(tx, asker, now, clock, granted, changes):
-            if self._should_wait(job, asker, busy, clock):
-                granted.is_deferred = True
-                continue
+            asker = replace(asker, wanted=min(asker.wanted, max(0, asker.slots - others.busy.get(asker.id, 0))))
+        for job, optimization in self._candidates(tx, asker, others, now, clock, granted, changes):
             if not asker.free.take(job["needs"]):
                 continue
             if self._claim(tx, job, optimization, asker, now, granted, changes):
-                busy[asker.id] = busy.get(asker.id, 0) + 1
+                others.busy[asker.id] = others.busy.get(asker.id, 0) + 1
             if len(granted.claims) >= asker.wanted:
                 break
         return granted
+
+    def _wanting(self, asker: Asker, clock: float) -> list[Machine]:
+        """Return the other agents that would take work just now."""
+        online = self.fleet.online(clock).items()
+        found = [other for key, other in online if key != asker.id and other.wanted > 0 and not other.is_closed]
+        return [machine(other.row) for other in found]
 
     def _is_lowered(self, asker: Asker) -> bool:
         """Its slots were changed while it runs: it may not know yet how many it has."""
@@ -120,7 +152,14 @@ class Dispatcher:
         return claims
 
     def _candidates(
-        self, tx: Connection, asker: Asker, now: float, clock: float, granted: Granted, changes: Changes
+        self,
+        tx: Connection,
+        asker: Asker,
+        others: _Others,
+        now: float,
+        clock: float,
+        granted: Granted,
+        changes: Changes,
     ) -> Iterator[tuple[dict[str, Any], Mapping[str, Any] | None]]:
         """Yield the jobs that the asker may run, the most urgent first, each with its optimization as it is now."""
         if len(granted.claims) >= asker.wanted:
@@ -129,33 +168,36 @@ class Dispatcher:
         for row in tx.execute(_FREE).mappings().all():
             if may_run(row, asker.machine):
                 optimization = dict(row)
-                room = places(optimization, self.fleet.takers(clock))
-                top_up(tx, optimization, room, now, self.new_id, changes)
+                top_up(tx, optimization, places(optimization, others.takers), now, self.new_id, changes)
                 running[row["id"]] = optimization
         suspected = quarantine.suspected_on(tx, asker.id)
+        shut: set[str] = set()  # of these no new trial can start now
         for job in tx.execute(_WAITING, {"running": list(running)}).mappings().all():
-            if not may_run(job, asker.machine):
+            if (job["state"] == CREATED and job["optimization"] in shut) or not may_run(job, asker.machine):
                 continue
-            if job["id"] in suspected and self._has_another(job, asker, clock):
+            if job["id"] in suspected and others.include(job, asker):
                 continue
             if resolving.must_wait(tx, dict(job)):
                 continue
-            if job["optimization"] and not self._has_room(tx, job, running, clock):
+            if job["optimization"] and not self._has_room(tx, job, running[job["optimization"]], others):
+                shut.add(job["optimization"])
+                continue
+            if self._should_wait(job, asker, others, clock):
+                granted.is_deferred = True
                 continue
             yield dict(job), running.get(job["optimization"] or "")
             if job["state"] == CREATED:
                 now_it_is = running[job["optimization"]] = reads.optimization(tx, job["optimization"])
-                if now_it_is["state"] == RUNNING and self.prepared(now_it_is) is None:
-                    granted.unprepared.add(job["optimization"])
+                if self.prepared(now_it_is) is None:
+                    shut.add(job["optimization"])
+                    if now_it_is["state"] == RUNNING:
+                        granted.unprepared.add(job["optimization"])
 
-    def _has_room(
-        self, tx: Connection, job: RowMapping, running: Mapping[str, Mapping[str, Any]], clock: float
-    ) -> bool:
+    def _has_room(self, tx: Connection, job: RowMapping, optimization: Mapping[str, Any], others: _Others) -> bool:
         """Return whether one more trial may start. One that has values waits only for those that an agent has.
 
         After a restart all wait until the running trials of before have ended.
         """
-        optimization = running[job["optimization"]]
         if job["attempt"] > 0 and optimization["max_parallel"] is None:
             return True  # it had its place among the slots; only a limit may keep it waiting
         live = 0
@@ -163,25 +205,11 @@ class Dispatcher:
             if generation < optimization["generation"]:
                 return False
             live += n if job["state"] == CREATED or state != QUEUED else 0
-        return live < places(optimization, self.fleet.takers(clock))
+        return live < places(optimization, others.takers)
 
-    def _has_another(self, job: RowMapping, asker: Asker, clock: float) -> bool:
-        """Return whether another agent could take a job that died quickly on this one."""
-        return any(other.id != asker.id and may_run(job, other) for other in self.fleet.takers(clock))
-
-    def _should_wait(self, job: Mapping[str, Any], asker: Asker, busy: Mapping[str, int], clock: float) -> bool:
+    def _should_wait(self, job: RowMapping, asker: Asker, others: _Others, clock: float) -> bool:
         """All chosen machines are kept equally busy: a less busy one that wants work is given a moment to take it."""
-        mine = busy.get(asker.id, 0) / asker.slots
-        calmer = [
-            key
-            for key, other in self.fleet.online(clock).items()
-            if key != asker.id
-            and other.wanted > 0
-            and not other.is_closed
-            and may_run(job, machine(other.row))
-            and busy.get(key, 0) / other.slots < mine
-        ]
-        if not calmer:
+        if not others.has_calmer(job, asker):
             return False
         since = self.fleet.passed_over.setdefault(job["id"], clock)
         return clock - since < self.patience_s
@@ -199,6 +227,8 @@ class Dispatcher:
         values: dict[str, Any] = {}
         if job["state"] == CREATED and optimization is not None:
             found = self._take_ask(tx, optimization)
+            if found is not None:
+                granted.taken[optimization["id"]] = found
             if found is None or self._is_answered(tx, optimization, job, found, now, changes):
                 if reads.optimization(tx, job["optimization"])["state"] == RUNNING:
                     granted.unprepared.add(job["optimization"])

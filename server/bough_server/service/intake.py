@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
-from bough_server.archive import files
+from bough_server.archive import files, logs
 from bough_server.archive.chains import ModelRows, OptimizationRows
 from bough_server.archive.gathering import OTHERS
-from bough_server.archive.parsing import BadRecord, JobRows
+from bough_server.archive.parsing import BadRecord, JobRows, add_log
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
 from bough_server.service import definitions, environments, told
@@ -67,9 +67,14 @@ def _points(channel: Row, chunk: codec.Chunk | None) -> reads.Points:
 def keep_contents(contents: ContentStore, found: JobRows, record: Record, reader: Reader) -> int:
     """Put the contents of a job's files into the content store, those that the record holds; return how many lack.
 
-    ``found.contents`` are then the rows of those that are there.
+    ``found.contents`` are then the rows of those that are there, and long logs are whole where they can be.
     """
     absent = 0
+    for attempt, content in found.whole_logs.items():
+        log = logs.of_store(content, contents)
+        absent += log is None
+        if log is not None:
+            add_log(found, attempt, log)
     for row in found.others.get(schema.job_files, []):
         folder = "" if row["attempt"] == found.job["attempt"] else f"attempts/{row['attempt']}/"
         oid = record.ids.get(f"{folder}{files.FOLDER}{row['path']}")
@@ -90,9 +95,14 @@ def add_model(tx: Connection, found: ModelRows) -> None:
 
 def add_marks(tx: Connection, found: ModelRows) -> None:
     """Add what people marked jobs with, where the jobs are there and not marked otherwise."""
-    jobs = [mark["job"] for mark in found.marks]
+    put_back_marks(tx, found.marks)
+
+
+def put_back_marks(tx: Connection, marks: Sequence[dict[str, Any]]) -> None:
+    """Add these marks where their jobs are there and not marked."""
+    jobs = [mark["job"] for mark in marks]
     known = set(tx.execute(select(schema.jobs.c.id).where(schema.jobs.c.id.in_(jobs))).scalars())
-    upsert(tx, schema.job_marks, [mark for mark in found.marks if mark["job"] in known])
+    upsert(tx, schema.job_marks, [mark for mark in marks if mark["job"] in known])
 
 
 def know_definition(tx: Connection, model: str, revision: int, raw: Row | None, at: float, by: str) -> int:
@@ -147,10 +157,10 @@ def add_jobs(tx: Connection, some: Sequence[JobRows]) -> None:
     _add_reports(tx, some)
 
 
-def renew_job(tx: Connection, found: JobRows) -> None:
+def renew_job(tx: Connection, found: JobRows, tell: bool = True) -> None:
     """Put the further record of a job that ran once more in the place of what was known of it.
 
-    Its optimization is told of the end: the last word about a trial counts.
+    With ``tell`` its optimization is told of the end: the last word about a trial counts.
     """
     job = found.job
     of_job = schema.channels.c.job == job["id"]
@@ -162,7 +172,7 @@ def renew_job(tx: Connection, found: JobRows) -> None:
             tx.execute(delete(table).where(table.c.job == job["id"]))
     upsert(tx, schema.jobs, _jobs(tx, [found]), replace=[name for name in job if name != "id"])
     _add_reports(tx, [found])
-    if job["optimization"] is not None and job["ask_number"] is not None and job["state"] in (DONE, FAILED):
+    if tell and job["optimization"] is not None and job["ask_number"] is not None and job["state"] in (DONE, FAILED):
         row = reads.optimization(tx, job["optimization"])
         loss = None
         if job["state"] == DONE and job["kpi"] is not None:
@@ -250,13 +260,14 @@ def _add_channels(tx: Connection, some: Sequence[JobRows]) -> None:
     _insert(tx, schema.channel_last, last)
 
 
-def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, str]) -> list[str]:
+def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, str], after: int = 0) -> list[str]:
     """Add the trials that have no record, and the history; all recorded jobs are there.
 
     Args:
         tx: A writing connection.
         found: What the chain says.
         refused: Ids of jobs whose records are not used → why.
+        after: How many of its ends are known already.
 
     Returns:
         A sentence for each trial that ended and is not fully known.
@@ -277,7 +288,7 @@ def add_history(tx: Connection, found: OptimizationRows, refused: Mapping[str, s
             tx.execute(insert(schema.jobs), {**trial, **_ended(found, end, why), "record": ref})
         else:
             tx.execute(insert(schema.jobs), trial)
-    _insert(tx, schema.history, found.history)
+    _insert(tx, schema.history, found.history[after:])
     return said
 
 

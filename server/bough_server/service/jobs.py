@@ -11,7 +11,7 @@ from bough import _layout, definition
 from bough.errors import Conflict, UsageError
 from bough_server.service import again, definitions, ends, recorded, states
 from bough_server.service.changes import Changes
-from bough_server.service.optimizations import FRESH, code_of, mapping_of
+from bough_server.service.optimizations import FRESH, code_of, make_room, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads, sight
@@ -125,6 +125,8 @@ def retry(tx: Connection, job_id: str, body: Mapping[str, Any], now: float, chan
         again.go_on(tx, row, now)
         changes.optimizations.add(row["id"])
     again.once_more(tx, job, now, changes, again.code_of_retry(tx, job, body))
+    if job["optimization"] is not None:
+        make_room(tx, job["optimization"])
     return str(job["id"])
 
 

@@ -78,14 +78,27 @@ class News:
             topics = [
                 name for name in ("optimizations", f"optimization:{optimization_id}") if self._broker.is_watched(name)
             ]
-            if not topics:
+            if not topics and not self._watched_jobs():
                 continue
             mine = select(optimizations).where(optimizations.c.id == optimization_id)
             row = tx.execute(mine).mappings().first()
             if row is not None:
                 shown = views.plain(views.optimization_view(tx, dict(row)))
                 found += [(topic, "optimization", shown) for topic in topics]
+            else:
+                found += self._of_deleted(tx, optimization_id)
         return found
+
+    def _of_deleted(self, tx: Connection, optimization_id: str) -> Published:
+        """Who watches what is no more is told so; the lists are read anew: an event would name what others own."""
+        watched = self._watched_jobs()
+        left = set(tx.execute(select(jobs.c.id).where(jobs.c.id.in_(watched))).scalars()) if watched else set()
+        gone = [f"optimization:{optimization_id}", *(f"job:{job_id}" for job_id in sorted(watched - left))]
+        told: Published = [(topic, "gone", {"topic": topic}) for topic in gone if self._broker.is_watched(topic)]
+        return [*told, ("optimizations", "reload", {})]
+
+    def _watched_jobs(self) -> set[str]:
+        return {topic.removeprefix("job:") for topic in self._broker.topics if topic.startswith("job:")}
 
     def _optimization_of(self, tx: Connection, changes: Changes) -> dict[str, str | None]:
         ids = changes.jobs | {job_id for job_id, *_ in changes.points}

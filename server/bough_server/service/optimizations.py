@@ -281,6 +281,23 @@ _COUNTS = (
 _LIVING = _COUNTS.where(jobs.c.state.in_((CREATED, *LIVE)))
 
 
+def make_room(tx: Connection, its_id: str) -> list[str]:
+    """Give way to trials that were just queued again: those without values make place, and max_trials grows if need be.
+
+    A point set by hand that was stopped before it ran did not count as started, and does so now. Returns what was
+    changed, in a line for people.
+    """
+    row = reads.optimization(tx, its_id)
+    if _left(row, _counts(tx, row)) >= 0:
+        return []
+    drop_created(tx, its_id)
+    begun = started(tx, row)
+    if begun <= row["max_trials"]:
+        return []
+    tx.execute(update(optimizations).where(optimizations.c.id == its_id).values(max_trials=begun))
+    return [f"max_trials: {row['max_trials']} → {begun}, so that they have room"]
+
+
 def started(tx: Connection, optimization: Mapping[str, Any]) -> int:
     """Return how many trials of its generation count for max_trials."""
     return int(_counts(tx, optimization)["started"])

@@ -8,14 +8,14 @@ without slots, one per key, stands for whoever brings them: it is given no work 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from bough.errors import UsageError
-from bough_server.service import definitions, states
+from bough_server.service import actions, definitions, states
 from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
 from bough_server.service.identity import Key, require_owner
@@ -31,7 +31,7 @@ MAX_VALUES = 10_000
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """Some bytes of one journal."""
+    """Some bytes of one journal, or of the content of a file."""
 
     stream: str
     offset: int
@@ -172,14 +172,22 @@ def note_times(tx: Connection, job_id: str, told: Told, now: float) -> None:
     tx.execute(update(jobs).where(jobs.c.id == job_id).values(ended_at=ended_at))
 
 
-def standing(tx: Connection, job_id: str) -> dict[str, Any]:
-    """Return what is known of a recorded job by now: its state, the bytes of each journal, what is wanted of it."""
+def standing(tx: Connection, job_id: str, just_acked: Sequence[tuple[str, int, str, int]] = ()) -> dict[str, Any]:
+    """Return what is known of a recorded job by now: its state, the bytes that are here, what is wanted of it.
+
+    Args:
+        tx: Of the message.
+        job_id: The job.
+        just_acked: Job, attempt, stream and bytes of what the message brought; files are not counted elsewhere.
+    """
     job = reads.job(tx, job_id)
-    acked = {row["stream"]: row["acked"] for row in reads.rows_of_attempt(tx, streams, job_id, 1)}
+    acked = {stream: offset for _, _, stream, offset in just_acked}
+    acked |= {row["stream"]: row["acked"] for row in reads.rows_of_attempt(tx, streams, job_id, 1)}
     ended = job["state"] in states.TERMINAL
     wanted = "stop" if ended or job["desired"] != "run" else "run"
+    calls = [] if ended else [call for _, _, found in actions.waiting(tx, [(job_id, 1)]) for call in found]
     shown = {"job": job_id, "model": job["model"], "state": job["state"]}
-    return {**shown, "ended": ended, "acked": acked, "desired": wanted}
+    return {**shown, "ended": ended, "acked": acked, "desired": wanted, "actions": calls}
 
 
 def is_by_hand(tx: Connection, job: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """The KPI is reckoned otherwise from now on: ended trials are judged again from what is stored.
 
 Their losses are appended to the history as further words about the same trials (`told`); what earlier asks saw stays,
-so that a replay comes out as before. Records in git stay as they were written.
+so that a replay comes out as before. What is another number now is recorded again: its record in git gets a further
+one on top, with the earlier as its second parent, as that of a job that ran once more.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def _judged_again(tx: Connection, job: Mapping[str, Any], row: Mapping[str, Any]
 
 
 def _note(tx: Connection, job: Mapping[str, Any], kpi: Kpi, changes: Changes) -> None:
-    values = dict(zip(_KPIS, (kpi.value, kpi.last, kpi.best, kpi.best_x), strict=True))
+    values: dict[str, Any] = dict(zip(_KPIS, (kpi.value, kpi.last, kpi.best, kpi.best_x), strict=True))
+    if any(job[name] != value for name, value in values.items()):
+        values["record"] = None
     tx.execute(update(jobs).where(jobs.c.id == job["id"]).values(**values))
     changes.of_job(job)
 

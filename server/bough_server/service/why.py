@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from bough_server.service.eligible import Machine, machine, refusal
 from bough_server.service.ends import label
 from bough_server.service.fleet import Fleet
-from bough_server.service.states import CREATED, DRAINING, PAUSED, QUEUED, RUNNING, WITH_AGENT
+from bough_server.service.states import CREATED, DRAINING, LIVE, PAUSED, QUEUED, RUNNING, WITH_AGENT
 from bough_server.store import sight
 from bough_server.store.schema import agents, jobs, optimizations
 
@@ -20,7 +20,7 @@ _NAMED = 5  # agents in one sentence
 
 def reasons(tx: Connection, fleet: Fleet, clock: float, now: float, url: str) -> list[str]:
     """Return why nothing, or not more, is running; an empty list if everything is as it should be."""
-    found = [_paused(row) for row in _rows(tx, PAUSED)]
+    found = [_paused(row) for row in _rows(tx, PAUSED)] + _restarted(tx)
     waiting = tx.execute(select(func.count()).where(jobs.c.state.in_((CREATED, QUEUED)))).scalar_one()
     if not waiting:
         live = tx.execute(select(func.count()).where(jobs.c.state.in_(WITH_AGENT))).scalar_one()
@@ -46,6 +46,19 @@ def _rows(tx: Connection, state: str) -> list[dict[str, Any]]:
     mine = (optimizations.c.state == state) & sight.visible(optimizations.c.model)
     found = select(optimizations).where(mine).order_by(optimizations.c.created_at)
     return [dict(row) for row in tx.execute(found).mappings()]
+
+
+def _restarted(tx: Connection) -> list[str]:
+    """What was begun anew and waits until the trials of before have stopped."""
+    older = (jobs.c.generation < optimizations.c.generation) & jobs.c.state.in_(LIVE) & sight.visible(jobs.c.model)
+    running = select(optimizations.c.id, func.count()).join(jobs, jobs.c.optimization == optimizations.c.id)
+    running = running.where(optimizations.c.state == RUNNING, older).group_by(optimizations.c.id)
+    found = tx.execute(running.order_by(optimizations.c.id)).all()
+    return [
+        f"optimization {its_id} was restarted and waits until {n} trial{'' if n == 1 else 's'} of before "
+        f"{'has' if n == 1 else 'have'} stopped."
+        for its_id, n in found
+    ]
 
 
 def _paused(row: Mapping[str, Any]) -> str:

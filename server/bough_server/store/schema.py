@@ -218,6 +218,7 @@ jobs = Table(
     Index(None, "optimization", "digest"),
     # all that counting by state reads; what is alive is found by its first two
     Index(None, "optimization", "state", "generation", "attempt", "reused_from", "partial"),
+    Index(None, "optimization", "generation", "state", "kpi"),  # the best of very many
     # what the archive looks for: with ten thousand records there is little in it
     Index(None, "state", "ended_at", sqlite_where=text("record IS NULL"), postgresql_where=text("record IS NULL")),
     Index(None, "state"),

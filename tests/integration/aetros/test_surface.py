@@ -56,7 +56,9 @@ def test_the_fifth_argument_is_a_trace_or_in_old_scripts_the_direction(make_atte
 def test_what_cannot_be_sent_is_said_and_the_training_goes_on(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(HEADER + """
+    done = attempt.ran(
+        HEADER
+        + """
 loss = job.create_channel('loss', ['a', 'b'])
 loss.send(1, 5)
 loss.send(2, [1, object()])
@@ -65,7 +67,8 @@ for i in range(10):
 loss.send(4, [1, float('nan')])
 job.create_loss_channel('both').send(1, training_loss=2, validation_loss=3)
 job.create_loss_channel('both').send(2, 2)
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()

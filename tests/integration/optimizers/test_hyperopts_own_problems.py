@@ -6,6 +6,7 @@ write, such as one variable in two branches. Losses are computed from the drawn 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from bough_server.optimizers.hyperopt_search import ANNEALING, RANDOM, TPE, Quic
 from bough_server.optimizers.seeds import seed_of_ask
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-TRIALS, SEED, INITIAL_RANDOM = 80, 5, 20
+TRIALS, SEED, INITIAL_RANDOM = 200 if os.environ.get("BOUGH_PARITY") else 80, 5, 20
 scope: Any = pyll.scope  # its functions are made at run time
 
 

@@ -243,9 +243,7 @@ def test_mlflows_folders_hold_the_run_and_are_the_same_again(api: Running, job: 
 def test_a_format_needs_a_place(api: Running, job: str, tmp_path: Path) -> None:
     import click
 
-    done = CliRunner().invoke(
-        export_command, [job, "--format", "mlflow", "--coordinator", api.url, "--key", api.admin]
-    )
+    done = CliRunner().invoke(export_command, [job, "--format", "mlflow", "--coordinator", api.url, "--key", api.admin])
     assert done.exit_code == click.UsageError.exit_code
     assert "--format mlflow needs a folder to write. Add: -o mlflow" in done.output
 

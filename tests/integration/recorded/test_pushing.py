@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from tests.integration.recorded.conftest import ROOT, SCRIPT, Place, environment
 from tests.integration.sdk.conftest import wait_for
 
 from bough import _git
-from bough.errors import BoughError, Conflict, Forbidden, NotFound, UsageError
+from bough.errors import BoughError, Conflict, Forbidden, NotFound, Unavailable, UsageError
 from bough_cli.client import Address, Client
 from bough_cli.recorded import push_recorded, pushing
 from bough_cli.recorded.folder import read_folder
@@ -115,6 +116,46 @@ def test_how_it_ended_is_known(
     assert (job["state"], job["end_reason"], len(points)) == (state, reason, 5)
     if reason == "lost":
         assert job["message"] == f"job {folder.name} was lost: its process ended without a word."
+
+
+def test_files_that_were_handed_in_come_along_though_the_push_is_cut_off_and_the_folder_is_copied(
+    api: Running, client: Client, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handing_in = """
+import random
+data = random.Random(1).randbytes(5 << 20)
+for name, content in (("model.bin", data), ("same.bin", data), ("empty.txt", b"")):
+    open(name, "wb").write(content)
+    job.commit_file(name)
+job.set_graph({"nodes": list(range(20000))})
+"""
+    folder = place.run(SCRIPT + handing_in)
+    copy = tmp_path / "elsewhere" / ".bough" / folder.name
+    shutil.copytree(folder, copy)
+    sent = 0
+
+    def cut(*args: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == 3:
+            raise Unavailable("the cable is cut", "")
+        return send_bytes(*args)
+
+    send_bytes = client.send_bytes
+    monkeypatch.setattr(client, "send_bytes", cut)
+    with pytest.raises(Unavailable):
+        push_recorded(folder, client)
+    shutil.rmtree(folder)
+    said: list[str] = []
+    push_recorded(copy, client, progress=said.append)
+
+    job, _ = stored(api, folder.name)
+    assert (job["state"], job["partial"], job["files"]["count"]) == ("DONE", False, 4)
+    listed = {row["path"]: row for row in api.call("GET", f"/api/v1/jobs/{folder.name}/files").json()["rows"]}
+    assert {row["state"] for row in listed.values()} == {"here"}
+    for name, content in (("model.bin", random.Random(1).randbytes(5 << 20)), ("empty.txt", b"")):
+        assert api.call("GET", f"/api/v1/jobs/{folder.name}/files/{name}").content == content
+    assert any("of files to go" in line for line in said)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +375,9 @@ def test_the_command_says_what_became_of_it(api: Running, place: Place, tmp_path
 
 def test_a_script_appears_live_and_is_stopped_politely_from_there(api: Running, place: Place, tmp_path: Path) -> None:
     script = SCRIPT.replace('"me/alone"', '"me/alone", live=True') + (
-        "\nimport time\nepoch = 5\nwhile not job.should_stop():\n    time.sleep(0.02)\n"
+        "\nimport time\njob.register_action(lambda rate: rate * 2, name='double')\n"
+        "open('model.bin', 'wb').write(b'weights')\njob.commit_file('model.bin')\n"
+        "while not job.should_stop():\n    time.sleep(0.02)\n"
         "accuracy.send(6, 0.6)\njob.progress(6, 6)\n"
     )
     process = place.start(script, **live(api, tmp_path / "home"))
@@ -344,6 +387,11 @@ def test_a_script_appears_live_and_is_stopped_politely_from_there(api: Running, 
         wait_for(lambda: api.call("GET", f"/api/v1/jobs/{folder.name}").status_code == 200, 40)
         wait_for(lambda: len(stored(api, folder.name)[1]) == 5, 30)
         assert stored(api, folder.name)[0]["state"] == "RUNNING"
+        wait_for(lambda: api.call("GET", f"/api/v1/jobs/{folder.name}/files/model.bin").content == b"weights", 30)
+        actions = f"/api/v1/jobs/{folder.name}/actions"
+        wait_for(lambda: api.call("GET", actions).json()["actions"], 30)
+        api.call("POST", f"{actions}/double", json={"args": {"rate": 21}})
+        wait_for(lambda: [one["answer"] for one in api.call("GET", actions).json()["calls"]] == [{"value": 42}], 30)
 
         api.call("POST", f"/api/v1/jobs/{folder.name}/stop", json={})
         _, err = process.communicate(timeout=40)

@@ -47,7 +47,7 @@ def test_a_remote_is_pulled_once_and_then_there_is_nothing_to_bring(
     assert "0 records brought here, 2 were there already" in clone.bough("pull", "origin")
     assert "job00002" in clone.bough("job", "ls")
     other.record(3)
-    assert told(clone.bough("pull", str(other.place), "--json")) == {"new": 1, "known": 2, "refused": []}
+    assert told(clone.bough("pull", str(other.place), "--json")) == {"new": 1, "known": 2, "kept": []}
     assert git(clone.place, "for-each-ref", "refs/heads", "refs/remotes", "refs/tags").count("\n") == 0
     assert not (clone.git_dir / "FETCH_HEAD").exists()
 
@@ -81,23 +81,35 @@ def test_only_one_optimization_is_brought_where_that_is_asked_for(
     assert jobs(clone.place) == ["refs/bough/jobs/opt2/0001-x1", "refs/bough/jobs/opt22/0001-x2"]
 
 
-def test_the_same_ref_of_two_coordinators_is_named_and_never_written_over(
+APART = "neither stands on the other. Nothing was written over: what came is kept as "
+
+
+def test_the_same_ref_of_two_coordinators_is_never_written_over_and_both_are_kept_on_both_sides(
     clone: Clone, another: Callable[[str], Clone]
 ) -> None:
     other = another("other")
     other.write([other.made(1, 0.9), other.made(2)])
     ref = clone.record(1, 0.1)
-    mine = git(clone.place, "rev-parse", ref)
+    mine, theirs = git(clone.place, "rev-parse", ref), git(other.place, "rev-parse", ref)
 
-    said = clone.bough("pull", str(other.place), code=1)
+    said = clone.bough("pull", str(other.place))
 
     assert "1 record brought here, 0 were there already" in said
-    assert f"1 refs are on both sides with another content: {ref}. Nothing was written over." in said
-    assert git(clone.place, "rev-parse", ref) == mine
+    kept = f"refs/bough/kept/{theirs[:12]}/jobs/opt1/0001-job00001"
+    assert f"1 ref is on both sides with commits of which {APART}{kept}." in said
+    assert (git(clone.place, "rev-parse", ref), git(clone.place, "rev-parse", kept)) == (mine, theirs)
     assert len(jobs(clone.place)) == 2
-    said = clone.bough("push", str(other.place), code=1)
-    assert "are on both sides with another content" in said
-    assert git(other.place, "rev-parse", ref) != mine
+    assert "0.9" in clone.bough("job", "diff", "opt1/1", kept)
+    assert "there is no record refs/bough/kept/x here." in clone.bough("job", "files", "refs/bough/kept/x", code=1)
+    said = clone.bough("push", str(other.place))
+    assert APART in said
+    there = f"refs/bough/kept/{mine[:12]}/jobs/opt1/0001-job00001"
+    assert (git(other.place, "rev-parse", ref), git(other.place, "rev-parse", there)) == (theirs, mine)
+    for _ in range(2):  # again and again it comes to the same
+        clone.bough("pull", str(other.place))
+        clone.bough("push", str(other.place))
+    assert len(git(clone.place, "for-each-ref", "refs/bough/kept").splitlines()) == 1
+    assert len(git(other.place, "for-each-ref", "refs/bough/kept").splitlines()) == 1
 
 
 def test_an_optimizations_chain_grows_and_never_goes_back(clone: Clone, another: Callable[[str], Clone]) -> None:
@@ -110,13 +122,26 @@ def test_an_optimizations_chain_grows_and_never_goes_back(clone: Clone, another:
     git(other.place, "update-ref", ref, "HEAD")
 
     clone.bough("pull", str(other.place))
-    assert git(clone.place, "rev-parse", ref) == git(other.place, "rev-parse", ref)
+    mine = git(clone.place, "rev-parse", ref)
+    assert mine == git(other.place, "rev-parse", ref)
+    git(other.place, "update-ref", ref, "HEAD^")  # an older state is no other one
+    assert "kept" not in clone.bough("pull", str(other.place))
+    assert git(clone.place, "rev-parse", ref) == mine
     tree = git(other.place, "rev-parse", "HEAD^{tree}")
-    git(other.place, "update-ref", ref, git(other.place, "commit-tree", "-m", "another chain", tree))
-    said = clone.bough("pull", str(other.place), code=1)
-    assert f"1 refs are on both sides with another content: {ref}. Nothing was written over" in said
-    said = clone.bough("push", str(other.place), code=1)
-    assert f"another content: {ref}" in said
+    fork = git(other.place, "commit-tree", "-m", "another chain", tree)
+    git(other.place, "update-ref", ref, fork)
+    said = clone.bough("pull", str(other.place))
+    kept = f"refs/bough/kept/{fork[:12]}/optimizations/opt1"
+    assert f"{APART}{kept}." in said
+    assert (git(clone.place, "rev-parse", ref), git(clone.place, "rev-parse", kept)) == (mine, fork)
+    assert APART in clone.bough("push", str(other.place))
+    assert git(other.place, "rev-parse", ref) == fork
+
+    joined = git(other.place, "commit-tree", "-p", fork, "-p", mine, "-m", "both", tree)
+    git(other.place, "update-ref", ref, joined)
+    clone.bough("pull", str(other.place))
+    assert git(clone.place, "rev-parse", ref) == joined
+    assert kept not in git(clone.place, "for-each-ref", "--format=%(refname)"), "what is part of the chain is not aside"
 
 
 def test_a_coordinator_is_pulled_from_with_its_key(clone: Clone, coordinator: Running) -> None:
@@ -183,7 +208,8 @@ def test_a_record_that_replaces_another_is_taken_because_it_stands_on_it(
     assert "1 record brought here" in clone.bough("pull", str(other.place))
     assert git(clone.place, "rev-parse", ref) == again
     git(clone.place, "update-ref", ref, git(clone.place, "rev-parse", f"{ref}^2"))
-    assert "another content" in clone.bough("push", str(other.place), code=1)
+    assert "0 records brought there, 1 were there already" in clone.bough("push", str(other.place))
+    assert git(other.place, "rev-parse", ref) == again, "an older record takes nothing away"
 
 
 def test_a_push_to_a_coordinator_is_checked_and_becomes_known_there(clone: Clone, coordinator: Running) -> None:
@@ -224,5 +250,5 @@ def test_a_push_of_a_job_that_ran_once_more_replaces_its_record_at_the_coordinat
     shown = coordinator.call("GET", "/api/v1/jobs/bbbb0001").json()
     assert (shown["state"], shown["attempt"]) == ("DONE", 2)
     git(clone.place, "update-ref", first.ref, f"{first.ref}^2")  # as a clone that has not heard of it
-    assert f"another content: {first.ref}" in clone.bough("push", code=1, **environ)
+    assert "0 records brought there, 1 were there already" in clone.bough("push", **environ)
     assert "1 record brought here" in clone.bough("pull", coordinator.url, "--model", "me/again", **environ)

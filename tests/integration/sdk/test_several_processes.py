@@ -40,13 +40,16 @@ def work(number):
 @pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
 def test_each_worker_of_a_pool_writes_its_own_journal(tmp_path: Path, way: str) -> None:
     attempt = Attempt(tmp_path / "attempt", values={"lr": 0.5})
-    script = WORK + f"""
+    script = (
+        WORK
+        + f"""
 if __name__ == "__main__":
     bough.start_job().create_channel("kpi", kpi=True).send(1, -1)
     with multiprocessing.get_context({way!r}).Pool(3) as pool:
         assert pool.map(work, range(6), chunksize=1) == [0.5] * 6
         pool.close(); pool.join()
 """
+    )
 
     done = attempt.run(script)
 

@@ -21,11 +21,13 @@ from tests.integration.server.driver import (
     happened,
     request,
     run,
+    until,
 )
 
 from bough.errors import Conflict, Forbidden, NotFound, UsageError
 from bough_server.config import Config
 from bough_server.coordinator import Coordinator
+from bough_server.optimizers.client import Ask
 from bough_server.service import check, export
 from bough_server.service.identity import Key
 
@@ -142,6 +144,47 @@ def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: P
         )
 
     play(story, Broken())
+
+
+def test_what_runs_finishes_while_an_optimizer_fails_and_once_that_is_mended_a_resume_goes_on(play: Play) -> None:
+    from bough_server.optimizers.client import OptimizerFailed
+
+    class Mended(CountingOptimizer):
+        is_broken = False
+
+        async def ask(self, ask: Ask) -> dict[str, Any]:
+            if self.is_broken:
+                raise OptimizerFailed("its library is not installed.")
+            return await super().ask(ask)
+
+    optimizer = Mended()
+
+    async def story(stage: Stage) -> None:
+        its_id = await stage.optimize(max_trials=4, max_parallel=3, initial_random=0)
+        agent = await stage.agent(slots=3)
+        running, *others = [await agent.claim_one() for _ in range(3)]
+        optimizer.is_broken = True
+        for other in others:  # two ends: what was prepared before them is not used any more
+            await agent.deliver(other, run(0.4))
+        await until(lambda: _is(stage, its_id, "PAUSED"))
+
+        await agent.deliver(running, run(0.5))
+
+        assert (await stage.job(running))["state"] == "DONE"
+        assert await agent.claim() == []
+        optimizer.is_broken = False
+        shown = await stage.coordinator.optimizations.resume(its_id)
+        assert (shown["state"], shown["reason"]) == ("RUNNING", None)
+        await agent.deliver(await agent.claim_one(), run(0.6))
+        shown = await stage.coordinator.optimizations.one(its_id)
+        assert (shown["state"], shown["counts"]) == ("DONE", {"DONE": 4})
+        assert stage.coordinator.store.read_sync(check.violations) == []
+
+    play(story, optimizer)
+
+
+async def _is(stage: Stage, its_id: str, state: str) -> bool:
+    return bool((await stage.coordinator.optimizations.one(its_id))["state"] == state)
 
 
 # -- steering ---------------------------------------------------------------------------------------------------
@@ -440,3 +483,43 @@ def test_a_grid_that_is_smaller_by_what_is_fixed_ends_after_its_points(play: Pla
         assert (await stage.coordinator.optimizations.create(ADMIN, body))["max_trials"] == 2
 
     play(story)
+
+
+class OneAtATime(CountingOptimizer):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Semaphore(0)
+
+    async def ask(self, ask: Ask) -> dict[str, Any]:
+        await self.may.acquire()
+        return await super().ask(ask)
+
+
+def test_many_agents_that_wait_for_one_optimizer_do_not_all_look_at_every_answer(play: Play) -> None:
+    """Each would otherwise try for each answer: of a few hundred agents, none would get work for minutes."""
+
+    async def story(stage: Stage) -> None:
+        await stage.optimize(algorithm="random", max_trials=100, max_parallel=40)
+        agents = [await stage.agent(f"agent{n:02}", slots=2) for n in range(20)]
+        store, writes = stage.coordinator.ground.store, 0
+        write = store.write
+
+        async def counted(*args: Any, **more: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            return await write(*args, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "write", counted)
+            waiting = [asyncio.create_task(agent.claim(2)) for agent in agents]
+            while not all(task.done() for task in waiting):
+                stage.optimizer.may.release()
+                await asyncio.sleep(0.005)
+
+        numbers = sorted(claim["number"] for task in waiting for claim in task.result())
+        assert numbers == list(range(1, 41))
+        assert writes <= 20 + 40 + 2  # what each says first, a look for each answer, and what the optimizer notes
+
+    play(story, OneAtATime(), claim_wait_s=60.0)

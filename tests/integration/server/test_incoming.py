@@ -209,7 +209,7 @@ async def ends(coordinator: Coordinator, optimization: str) -> list[dict[str, An
     return await coordinator.store.read(lambda tx: [dict(row) for row in tx.execute(wanted).mappings()])
 
 
-def test_a_further_record_of_a_job_that_runs_again_here_is_refused(
+def test_a_further_record_of_a_job_that_runs_again_here_is_kept_aside(
     between: Callable[[Story], None], tmp_path: Path
 ) -> None:
     async def story(stage: Stage, second: Coordinator, made: str, mirror: Path) -> None:
@@ -227,9 +227,10 @@ def test_a_further_record_of_a_job_that_runs_again_here_is_refused(
         await archived(stage.coordinator, tmp_path / "later.git")
         push(tmp_path / "later.git", second, f"jobs/{other}/*")
 
-        (refused,) = (await taken(second))["refused"]
+        (kept,) = (await taken(second))["kept"]
 
-        assert "is known here with another record than the commit" in refused["detail"]
+        assert "is another record of this job than the one here." in kept["detail"]
+        assert refs(second.ground.repositories.path("me/digits"), "refs/bough/kept") == [kept["as"]]
         assert (await second.jobs.one(claim["job_id"]))["state"] == "QUEUED"
         push(tmp_path / "later.git", second, "models/*")
         assert (await taken(second))["refused"] == []

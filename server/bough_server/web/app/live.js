@@ -5,11 +5,11 @@
  * that load, whatever happens after comes as an event, and nothing falls between. A stream that breaks is opened again,
  * and the page says that it is behind for as long as it is.
  */
-import { useEffect, useRef, useState } from "preact/hooks";
-import { eventsUrl, get } from "./api.js";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { eventsUrl, Failure, get, LOGGED_IN } from "./api.js";
 
 /** The events of the protocol, besides `hello` and `reload`. */
-const KINDS = ["optimization", "job", "points", "log", "agent"];
+const KINDS = ["optimization", "job", "points", "log", "agent", "gone"];
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 15000;
 const SILENCE_MS = 40000; // a stream may be dead and not know it: then the coordinator is asked directly
@@ -26,8 +26,10 @@ export function listen(topics, told, changed) {
   let timer = null;
   let wait = RETRY_MS;
   let heard = Date.now();
+  let isClosed = false;
 
   function open() {
+    if (isClosed) return;
     let greeted = false;
     source = new EventSource(eventsUrl(topics));
     source.addEventListener("hello", () => {
@@ -49,6 +51,7 @@ export function listen(topics, told, changed) {
   }
 
   function broken() {
+    if (isClosed) return;
     source.close(); // the browser's own retry gives up after an answer like 503: ours does not
     changed("behind");
     clearTimeout(timer);
@@ -58,7 +61,13 @@ export function listen(topics, told, changed) {
 
   /** A stream does not say why it broke: ask, so that a browser that is logged out does not knock for ever. */
   function again() {
-    get("/me").then(open, (failure) => (failure.status === 401 ? changed("out") : broken()));
+    get("/me").then(open, (failure) => (failure.status === 401 ? out() : broken()));
+  }
+
+  function out() {
+    if (isClosed) return;
+    changed("out");
+    addEventListener(LOGGED_IN, open, { once: true });
   }
 
   const watch = setInterval(() => {
@@ -69,6 +78,8 @@ export function listen(topics, told, changed) {
 
   open();
   return () => {
+    isClosed = true;
+    removeEventListener(LOGGED_IN, open);
     clearInterval(watch);
     clearTimeout(timer);
     source.close();
@@ -90,25 +101,50 @@ export function useLive(topics, load, told) {
   latest.current = { load, told };
   const key = topics.join(" ");
 
-  useEffect(() => {
-    const reload = () => latest.current.load().then(() => setFailure(null), setFailure);
-    return listen(
+  // Not an effect after the drawing: those are also ended after it, and until then a view that is gone would go on asking.
+  useLayoutEffect(() => {
+    let close = () => {};
+    let isGone = false; // what is not there will not change: nothing is asked any more, and what was under way says nothing
+    const failed = (told) => {
+      if (isGone) return;
+      isGone = told.status === 404;
+      setFailure(told);
+      if (isGone) close();
+    };
+    const reload = () => latest.current.load().then(() => isGone || setFailure(null), failed);
+    close = listen(
       key.split(" "),
-      (kind, data) => (kind === "hello" ? reload() : latest.current.told(kind, data)),
+      (kind, data) => {
+        if (kind === "hello") reload();
+        else if (kind === "gone") failed(new Failure(404, "It was just deleted.", ""));
+        else latest.current.told(kind, data);
+      },
       (now) => {
         setState(now);
         if (now !== "live") reload(); // says what is the matter
       },
     );
+    return () => close();
   }, [key]);
   return { state, failure };
 }
 
-/** `run`, at most once per `ms`, and once more at the end if it was asked for meanwhile. */
+/** `run` of a view, throttled; when the view is left, what was still to come is not run. */
+export function useThrottled(run, ms) {
+  const latest = useRef(run);
+  latest.current = run;
+  const ask = useMemo(() => throttled(() => latest.current(), ms), []);
+  useLayoutEffect(() => ask.end, []);
+  return ask;
+}
+
+/** `run`, at most once per `ms`, and once more at the end if it was asked for meanwhile; never again after `end()`. */
 export function throttled(run, ms) {
   let timer = null;
   let wanted = false;
-  return function ask() {
+  let isOver = false;
+  function ask() {
+    if (isOver) return;
     if (timer !== null) {
       wanted = true;
       return;
@@ -121,5 +157,10 @@ export function throttled(run, ms) {
         ask();
       }
     }, ms);
+  }
+  ask.end = () => {
+    isOver = true;
+    clearTimeout(timer);
   };
+  return ask;
 }

@@ -1,10 +1,10 @@
 /** The machines that run trials: how they are, what they run, how busy they are; how they are held back, and how one is added. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { write } from "../address.js";
 import { get, post } from "../api.js";
 import { moment, number } from "../format.js";
 import { html } from "../html.js";
-import { throttled, useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Empty, jobLink, Notes, State, Trouble } from "../parts.js";
 import { Sure, useSending } from "../steering.js";
 import { AddAgent } from "./addagent.js";
@@ -19,10 +19,8 @@ export function Agents({ tell }) {
   const [why, setWhy] = useState([]);
   const [jobs, setJobs] = useState([]);
   const [isAdding, setAdding] = useState(false);
-  const latest = useRef(null);
-  const again = useRef(throttled(() => latest.current().catch(() => {}), 1000)).current;
+  const again = useThrottled(() => load().catch(() => {}), 2000);
   const { state, failure } = useLive(["agents", "optimizations"], load, again);
-  latest.current = load;
   useEffect(() => tell(state), [state]);
 
   async function load() {

@@ -1,10 +1,10 @@
 /** One job: its values, its channels as charts, its log as it grows, what it handed in, where it came from, and how it ended. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { write } from "../address.js";
 import { exportUrl, get } from "../api.js";
 import { isEnded } from "../format.js";
 import { html } from "../html.js";
-import { throttled, useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Note, Star, Tags } from "../marks.js";
 import { jobFlag, optimizationLink, State, Trouble, Values } from "../parts.js";
 import { Actions } from "./actions.js";
@@ -25,12 +25,11 @@ export function Job({ id, tell }) {
   const [news, setNews] = useState(0); // rises when there may be files, documents or answers
   const { state, failure } = useLive([`job:${id}`], load, told);
   useEffect(() => tell(state), [state]);
-  const latest = useRef(null);
-  latest.current = { read, load };
-  const again = useRef(throttled(() => latest.current.read().catch(() => {}), AGAIN_MS)).current;
-  const whole = useRef(throttled(() => latest.current.load().catch(() => {}), AGAIN_MS)).current;
+  const again = useThrottled(() => read().catch(() => {}), AGAIN_MS);
+  const whole = useThrottled(() => load().catch(() => {}), AGAIN_MS);
 
-  const isAwaited = job !== null && isEnded(job.state) && !job.record;
+  const isGone = failure?.status === 404;
+  const isAwaited = !isGone && job !== null && isEnded(job.state) && !job.record;
   useEffect(() => {
     // Its record is written a moment after its end, and nothing tells of it.
     if (!isAwaited) return undefined;
@@ -70,7 +69,7 @@ export function Job({ id, tell }) {
 
   const title = job && (job.number === null ? `job ${job.id}` : `trial ${job.number}`);
   document.title = job ? `${title} of ${job.model} · bough` : "bough";
-  if (!job) return html`<${Missing} failure=${failure} what="job" />`;
+  if (!job || isGone) return html`<${Missing} failure=${failure} what="job" />`;
   return html`<p class="crumbs">${job.optimization ? html`<a href="#/optimizations">Optimizations</a> / <a href=${optimizationLink(job.optimization)}>${job.model} ${job.optimization}</a>` : html`<a href=${write("models", job.model)}>${job.model}</a>`}</p>
     <div class="heading">
       <h1>${title} <span class="id">${job.id}</span></h1>
@@ -89,7 +88,7 @@ export function Job({ id, tell }) {
     <${Actions} job=${job} news=${news} />
     <${Handed} job=${job} news=${news} />
     <${Log} id=${job.id} attempt=${job.attempt} grown=${grown} />
-    <${SystemChannels} channels=${channels} />
+    <${SystemChannels} channels=${channels} job=${job} />
     <div class="columns"><${Provenance} job=${job} /><${Attempts} job=${job} /></div>`;
 }
 

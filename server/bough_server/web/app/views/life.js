@@ -1,7 +1,7 @@
 /** What can be done with an optimization: pause, stop, resume, extend, edit, a point by hand, failed trials again; archive and delete. */
 import { useState } from "preact/hooks";
-import { go as goTo, write } from "../address.js";
-import { del, get, post, query } from "../api.js";
+import { write } from "../address.js";
+import { get, post } from "../api.js";
 import { searchable } from "../definition.js";
 import { value } from "../format.js";
 import { html } from "../html.js";
@@ -10,7 +10,7 @@ import { Dialog, Sure, useSending } from "../steering.js";
 const IS_ALIVE = ["RUNNING", "PAUSED"];
 const LIVE = ["PREPARING", "RUNNING", "STOPPING", "PAUSED", "DRAINING"];
 
-export function Life({ optimization, changed, reload }) {
+export function Life({ optimization, changed, reload, leave }) {
   const [open, setOpen] = useState(null);
   const [send, trouble, busy] = useSending(changed);
   const go = (step, body) => send(post(`/optimizations/${optimization.id}/${step}`, body)).then(() => reload().catch(() => {}));
@@ -25,7 +25,7 @@ export function Life({ optimization, changed, reload }) {
     ${IS_ALIVE.includes(state) ? html`<button type="button" disabled=${busy} onClick=${() => setOpen("enqueue")}>add a point</button>` : null}
     ${state !== "ARCHIVED" ? html`<a class="button" href=${write("edit", optimization.id)}>edit</a>` : null}
     <${More} optimization=${optimization} go=${go} busy=${busy} remove=${() => setOpen("delete")} />
-    ${open === "delete" ? html`<${Delete} optimization=${optimization} close=${close} />` : null}
+    ${open === "delete" ? html`<${Delete} optimization=${optimization} close=${close} leave=${leave} />` : null}
     ${open === "extend" ? html`<${Extend} optimization=${optimization} go=${(most) => go("extend", { max_trials: most }).then(close)} close=${close} />` : null}
     ${open === "enqueue" ? html`<${Enqueue} optimization=${optimization} close=${close} reload=${reload} />` : null}
     ${trouble}`;
@@ -45,19 +45,18 @@ function More({ optimization, go, busy, remove }) {
 }
 
 /** Everything of it goes: its whole id is typed first. */
-function Delete({ optimization, close }) {
+function Delete({ optimization, close, leave }) {
   const [typed, setTyped] = useState("");
   const [records, setRecords] = useState(false);
-  const [send, trouble, busy] = useSending();
   function submit(event) {
     event.preventDefault();
-    send(del(`/optimizations/${optimization.id}${query({ confirm: typed.trim(), records })}`).then(() => true)).then((done) => done && goTo(write("optimizations")));
+    leave({ id: optimization.id, records });
   }
   return html`<${Dialog} title=${`Delete ${optimization.id}`} close=${close}><form class="fields" onSubmit=${submit}>
     <p>Its trials, their curves, logs and files go for ever. Its records in git stay, unless you say so.</p>
     <label>type its id, ${optimization.id} <input value=${typed} autocomplete="off" onInput=${(event) => setTyped(event.target.value)} /></label>
     <label class="auto"><input type="checkbox" checked=${records} onChange=${(event) => setRecords(event.target.checked)} /> also its records in git</label>
-    <button type="submit" class="button-bad" disabled=${busy || typed.trim() !== optimization.id}>delete</button> ${trouble}</form><//>`;
+    <button type="submit" class="button-bad" disabled=${typed.trim() !== optimization.id}>delete</button></form><//>`;
 }
 
 function Extend({ optimization, go, close }) {

@@ -1,5 +1,5 @@
 /** A job's log: its end first, then whatever comes. An event only rings; the bytes are read by their offset, so none is missed or doubled. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { log } from "../api.js";
 import { html } from "../html.js";
 import { throttled } from "../live.js";
@@ -19,7 +19,7 @@ export function Log({ id, attempt, grown }) {
   const box = useRef(null);
   const reader = useRef(null);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const mine = { offset: null, decoder: new TextDecoder(), busy: false, again: false, gone: false };
     const read = async () => {
       if (mine.busy) { mine.again = true; return; }
@@ -55,7 +55,10 @@ export function Log({ id, attempt, grown }) {
     reader.current = throttled(read, 300);
     reader.current();
     setPassage(null);
-    return () => { mine.gone = true; };
+    return () => {
+      mine.gone = true;
+      reader.current.end();
+    };
   }, [id, attempt]);
 
   useEffect(() => reader.current?.(), [grown]);
@@ -73,7 +76,7 @@ export function Log({ id, attempt, grown }) {
     <div class="heading"><h2>Log</h2>
       ${passage ? html`<button type="button" onClick=${() => setPassage(null)}>back to its end</button>` : html`<label><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} /> follow</label>`}
       ${from > 0 && !passage ? html`<span class="quiet">the first ${from} bytes are above: <button type="button" onClick=${() => open(0)}>from its begin</button></span>` : null}
-      <a class="button steering" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log?limit=4194304`} download=${`${id}.log`}>save</a>
+      <a class="button steering" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log?whole=true`} download=${`${id}.log`}>save</a>
     </div>
     <${LogSearch} id=${id} open=${open} />
     <${Trouble} failure=${failure} />

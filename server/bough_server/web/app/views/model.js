@@ -5,7 +5,7 @@ import { get, getExactly, post } from "../api.js";
 import { full, searchable } from "../definition.js";
 import { moment, value } from "../format.js";
 import { html } from "../html.js";
-import { useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Trouble } from "../parts.js";
 import { useSending } from "../steering.js";
 import { rowsOf } from "./agents.js";
@@ -15,7 +15,8 @@ import { Table as Optimizations } from "./optimizations.js";
 export function Model({ id, tell }) {
   const [model, setModel] = useState(null);
   const [searches, setSearches] = useState([]);
-  const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && load().catch(() => {}));
+  const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && again());
+  const again = useThrottled(() => load().catch(() => {}), 3000);
   useEffect(() => tell(state), [state]);
   async function load() {
     setModel(await getExactly(`/models/${id}`));

@@ -4,13 +4,14 @@ import { write } from "../address.js";
 import { get } from "../api.js";
 import { moment, number } from "../format.js";
 import { html } from "../html.js";
-import { useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Empty, Trouble } from "../parts.js";
 
 export function Models({ tell }) {
   const [found, setFound] = useState(null);
   const load = async () => setFound(await get("/models", { limit: 1000 }));
-  const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && load().catch(() => {}));
+  const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && again());
+  const again = useThrottled(() => load().catch(() => {}), 3000);
   useEffect(() => tell(state), [state]);
   document.title = "Models · bough";
   return html`<div class="heading"><h1>Models</h1><span class="steering"><a class="button button-main" href="#/new">new model</a></span></div>

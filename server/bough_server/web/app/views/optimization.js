@@ -6,10 +6,11 @@ import { isMinimized, kpiChart } from "../charts.js";
 import { Chart } from "../chart.js";
 import { duration, isEnded, moment, number } from "../format.js";
 import { html } from "../html.js";
-import { throttled, useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Counts, Empty, jobLink, Notes, Progress, State, Trouble, Values } from "../parts.js";
 import { fromColumns } from "../trials.js";
 import { Curves } from "./curves.js";
+import { Deleting } from "./deleting.js";
 import { Hovered } from "./hovered.js";
 import { Insight } from "./insight.js";
 import { Life } from "./life.js";
@@ -18,22 +19,28 @@ import { Past } from "./past.js";
 import { Trials } from "./trials.js";
 
 export function Optimization({ id, fields, tell }) {
+  const [leaving, setLeaving] = useState(null); // what goes with it: it is deleted once nothing here asks for it any more
+  if (leaving) return html`<${Deleting} id=${leaving.id} records=${leaving.records} back=${() => setLeaving(null)} />`;
+  return html`<${Live} id=${id} fields=${fields} tell=${tell} leave=${setLeaving} />`;
+}
+
+function Live({ id, fields, tell, leave }) {
   const [optimization, setOptimization] = useState(null);
   const [trials, setTrials] = useState(new Map());
   const [why, setWhy] = useState([]);
   const [version, setVersion] = useState(0); // rises with every change: the table asks for its page again
-  const [news, setNews] = useState(0); // rises when points came: the curves are asked for again
+  const heard = useRef(null); // what the curves do with points that came
   const [hovered, setHovered] = useState(null);
   const [chosen, setChosen] = useState(null); // ids of the brushed trials
   const { state, failure } = useLive([`optimization:${id}`], load, told);
   useEffect(() => tell(state), [state]);
-  const bump = useRef(throttled(() => setVersion((was) => was + 1), 1000)).current;
+  const bump = useThrottled(() => setVersion((was) => was + 1), 1000);
   const fresh = useRef(new Map()); // trials that changed since the last drawing
-  const apply = useRef(throttled(() => {
+  const apply = useThrottled(() => {
     const changed = fresh.current;
     fresh.current = new Map();
     setTrials((was) => new Map([...was, ...changed]));
-  }, 300)).current;
+  }, 300);
   const kpiName = optimization?.kpi?.channel || "KPI";
   const minimize = useMemo(() => isMinimized(optimization, [...trials.values()].filter((trial) => isEnded(trial.state))), [optimization, trials]);
   const drawKpi = useMemo(() => kpiChart(optimization, [...trials.values()], kpiName), [optimization, trials, kpiName]);
@@ -50,7 +57,7 @@ export function Optimization({ id, fields, tell }) {
 
   function told(kind, data) {
     if (kind === "optimization") setOptimization(data);
-    if (kind === "points") setNews((was) => was + 1);
+    if (kind === "points") heard.current?.(data);
     if (kind !== "job") return;
     fresh.current.set(data.id, data);
     apply();
@@ -58,9 +65,9 @@ export function Optimization({ id, fields, tell }) {
   }
 
   document.title = optimization ? `${optimization.model} ${optimization.id} · bough` : "bough";
-  if (!optimization) return html`<${Missing} failure=${failure} what="optimization" />`;
+  if (!optimization || failure?.status === 404) return html`<${Missing} failure=${failure} what="optimization" />`;
   const running = Object.entries(optimization.counts || {}).some(([name, count]) => count > 0 && !isEnded(name) && name !== "CREATED" && name !== "QUEUED");
-  return html`<${Heading} optimization=${optimization} changed=${setOptimization} reload=${load} />
+  return html`<${Heading} optimization=${optimization} changed=${setOptimization} reload=${load} leave=${leave} />
     <${Trouble} failure=${failure} />
     ${optimization.state === "RUNNING" && !running ? html`<${Notes} title="Why nothing is running" of=${why} />` : null}
     <${Notes} title="Worth a look" of=${optimization.warnings} />
@@ -72,7 +79,7 @@ export function Optimization({ id, fields, tell }) {
       ? html`<${Empty} title="No trial yet"><p>Trials appear here when an agent takes them. <a href="#/agents">Agents</a></p><//>`
       : html`<div class="columns">
           <section><h2>KPI over trials</h2><${Chart} draw=${drawKpi} onPick=${pick} onHover=${hover} label=${kpiLabel(optimization, trials, kpiName)} /></section>
-          <${Curves} optimization=${optimization} trials=${trials} news=${news} chosen=${chosen} onPick=${pick} onHover=${hover} minimize=${minimize} />
+          <${Curves} optimization=${optimization} trials=${trials} heard=${heard} chosen=${chosen} onPick=${pick} onHover=${hover} minimize=${minimize} />
         </div>
         <${Insight} ...${{ optimization, trials, kpiName, minimize, onPick: pick, onHover: hover, choose: setChosen, chosen }} />
         <${Trials} optimization=${optimization} fields=${fields} version=${version} latest=${trials} kpiName=${kpiName} onHover=${hover} />`}
@@ -83,13 +90,13 @@ export function Optimization({ id, fields, tell }) {
 const kpiLabel = (optimization, trials, kpiName) =>
   `The KPI ${kpiName} of ${trials.size} trials, and the best so far: ${number(optimization.best?.kpi)}`;
 
-function Heading({ optimization, changed, reload }) {
+function Heading({ optimization, changed, reload, leave }) {
   return html`<p class="crumbs"><a href="#/optimizations">Optimizations</a> / <a href=${write("models", optimization.model)}>${optimization.model}</a></p>
     <div class="heading">
       <h1>${optimization.model} <span class="id">${optimization.id}</span>${optimization.generation > 1 ? html` <span class="quiet">generation ${optimization.generation}</span>` : null}</h1>
       <${State} of=${optimization.state} />
       <span class="steering">
-        <${Life} optimization=${optimization} changed=${changed} reload=${reload} />
+        <${Life} optimization=${optimization} changed=${changed} reload=${reload} leave=${leave} />
         <a class="button" href=${write("jobs", "", { optimization: optimization.id })}>job browser</a>
         <a class="button" href=${write("new", "", { from: optimization.id })}>new from this one</a>
         <${Export} id=${optimization.id} />

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get } from "../api.js";
 import { moment, number } from "../format.js";
 import { html } from "../html.js";
-import { useLive } from "../live.js";
+import { useLive, useThrottled } from "../live.js";
 import { Counts, Empty, Notes, optimizationLink, Progress, State, Trouble } from "../parts.js";
 import { rowsOf } from "./agents.js";
 
@@ -15,6 +15,7 @@ export function Optimizations({ fields, tell }) {
   const [agents, setAgents] = useState([]);
   const [why, setWhy] = useState([]);
   const { state, failure } = useLive(["optimizations", "agents"], load, told);
+  const again = useThrottled(() => load().catch(() => {}), 1000);
   useEffect(() => tell(state), [state]);
 
   async function load() {
@@ -25,12 +26,12 @@ export function Optimizations({ fields, tell }) {
   }
 
   function told(kind, data) {
-    if (kind === "agent") load().catch(() => {});
+    if (kind === "agent") again();
     if (kind !== "optimization") return;
     if (found?.rows.some((row) => row.id === data.id)) {
       setFound((was) => ({ ...was, rows: was.rows.map((row) => (row.id === data.id ? data : row)) }));
     } else {
-      load().catch(() => {});
+      again();
     }
   }
 
