@@ -43,7 +43,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     (tmp_path / "patch" / "sitecustomize.py").write_text(PATCH)
     with a_machine(tmp_path) as machine:
         machine.environ["PYTHONPATH"] = f"{tmp_path / 'patch'}:{machine.environ['PYTHONPATH']}"
-        nursery = Nursery(machine.environ)
+        nursery = Nursery({**machine.environ, "TEST_MACHINE": "none: it is no process of that machine"})
         found = Lab(machine, agents=1, slots=6, times=IMPATIENT, nursery=nursery)
         yield found
         found.close()
