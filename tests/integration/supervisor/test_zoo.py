@@ -89,3 +89,7 @@ def test_a_stopped_daemon_is_woken_to_hear_that_it_should_end(spawner: Spawner, 
     await_event(spawner, "ended")
 
     assert [name for name, _ in attempt.exit()["ladder"]] == ["SIGINT", "SIGTERM"]
+
+
+def test_so_many_were_tried() -> None:
+    print(f"\nC14 process zoo: {len(ANIMALS)} animals, {len(ROUNDS)} times, 0 survivors", flush=True)
