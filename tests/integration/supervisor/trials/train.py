@@ -120,6 +120,9 @@ def launch() -> None:
 
 def rank() -> None:
     try:
+        (FOLDER / f"rank-{os.getpid()}").touch()
+        while len(list(FOLDER.glob("rank-*"))) < 2:  # as ranks do: none trains before all are there
+            time.sleep(0.005)
         train()
     except KeyboardInterrupt:
         time.sleep(0.05)
