@@ -64,7 +64,7 @@ ADDRESS_FILE = "coordinator.json"
 ROUTED = (access, optimizations, life, search, tables, models, jobs, recorded, records, agents, export, events)
 SHUTDOWN_S = 5  # how long open requests may take to end
 _CONNECTIONS = 2000
-_SWITCH_S = 0.001  # a thread that writes records lets the one that answers go on so soon; Python's 5 ms add up
+_SWITCH_S = 0.0005  # a thread that writes records lets the one that answers go on so soon; Python's 5 ms add up
 _PUBLIC = ("0.0.0.0", "::", "")
 
 Say = Callable[[str], None]

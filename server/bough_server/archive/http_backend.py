@@ -25,8 +25,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BACKENDS = 4
 _CHUNK = 64 * 1024
-_END_S = 5.0  # how long git may take to end once it has answered
 _STDERR_BYTES = 4000
+_END_S = 10.0  # that git is given to end by itself once it has answered
 _MAX_HEAD_BYTES = 16 * 1024
 
 _PATH = re.compile(
@@ -145,7 +145,8 @@ class HttpBackend:
         listening = asyncio.create_task(_listen(process))
         try:
             yield process
-            with contextlib.suppress(TimeoutError):  # it has said all: a signal now would cross its end
+            # It has answered, and ends. To signal it now would take its exit code from under asyncio, which complains.
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _END_S)
         finally:
             if process.returncode is None:
