@@ -105,7 +105,8 @@ def run(
         GitFailed: git is missing, failed, or took too long.
     """
     argv = command(args, git_dir=git_dir, with_token=token is not None)
-    remote = next((argument for argument in args if argument.startswith("https://")), None)
+    is_ours = token is not None  # keys go to a coordinator only
+    remote = next((argument for argument in args if is_ours and argument.startswith("https://")), None)
     variables = environment(token=token, env=env, allow_file=allow_file, remote=remote)
     name = "git " + (args[0] if args else "")
     if cwd is not None and not os.path.isdir(cwd):
@@ -138,7 +139,7 @@ def environment(
         token: As for `run`.
         env: As for `run`.
         allow_file: As for `run`.
-        remote: The URL that git will speak with, where the certificate may be one that was pinned.
+        remote: The URL of the coordinator that git will speak with; its certificate may be one that was pinned.
     """
     variables = {
         name: value

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 
 from bough_server.config import Config
 from bough_server.desks.agents import Agents
+from bough_server.desks.differences import Differences
 from bough_server.desks.exports import Exports
 from bough_server.desks.ground import Ground
 from bough_server.desks.jobs import Jobs
@@ -88,6 +89,7 @@ class Coordinator:
         ground = self.ground
         await ground.open()
         self.agents = Agents(ground)
+        self.differences = Differences(ground)
         self.exports = Exports(ground)
         self.jobs = Jobs(ground)
         self.models = Models(ground)

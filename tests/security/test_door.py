@@ -62,6 +62,7 @@ MATRIX = {
     ("GET", "/api/v1/jobs/{job_id}"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/points"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/log"): READERS,
+    ("GET", "/api/v1/jobs/{job_id}/diff"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/files"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/files/{path:path}"): READERS,
     ("GET", "/api/v1/jobs/{job_id}/documents"): READERS,

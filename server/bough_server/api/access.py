@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from bough.errors import UsageError
+from bough.errors import Denied, UsageError
 from bough.version import __version__
 from bough_server.api.bodies import read_json
 from bough_server.api.parts import TheCoordinator, body_of
@@ -76,9 +76,14 @@ async def link(request: Request, key: Reading) -> Response:
 async def login(request: Request, code: Annotated[str, Query(max_length=300)] = "") -> Response:
     """Turn a link into the cookie of a session."""
     sessions = _access(request).sessions
-    value = sessions.redeem(code)
-    if not await _access(request).keys.is_first_use(code):  # another coordinator, or this one before a restart
-        raise used_up()
+    try:
+        value = sessions.redeem(code)
+        if not await _access(request).keys.is_first_use(code):  # another coordinator, or this one before a restart
+            raise used_up()
+    except Denied:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        return RedirectResponse("/#/link", 303)  # somebody looks: the page says it, and takes a fresh one
     reply = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
     reply.set_cookie(

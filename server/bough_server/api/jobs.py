@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, StreamingResponse
 
 from bough_server.api.bodies import DEFINITION_BYTES, read_json
 from bough_server.api.parts import Limit, Offset, TheCoordinator, body_of, boolean, changeable_job, idempotency_key
 from bough_server.api.replies import json_reply
 from bough_server.api.security import CHANGING, READING
+from bough_server.coordinator import Coordinator
 from bough_server.service.identity import Key
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 Reading = Annotated[Key, Depends(READING)]
 Changing = Annotated[Key, Depends(CHANGING)]
+_PIECE = 1024 * 1024
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 Attempt = Annotated[int | None, Query(ge=1, lt=2**31)]
 
@@ -60,9 +64,21 @@ async def points(
     attempt: Attempt = None,
     after: Annotated[int | None, Query(ge=0)] = None,
     most: Annotated[int | None, Query(ge=4, le=100_000)] = None,
+    low: float | None = None,
+    high: float | None = None,
 ) -> Response:
-    """Return the points of one channel or of all; ``most`` thins them so that a picture of them stays the same."""
-    return json_reply(await found.jobs.points(job_id, channel, attempt, after, most))
+    """Return the points of one channel or of all; ``most`` thins them so that a picture of them stays the same.
+
+    With ``low`` and ``high`` only those whose x lies between, and their neighbours: what a chart shows that was zoomed.
+    """
+    stretch = None if low is None or high is None else (low, high)
+    return json_reply(await found.jobs.points(job_id, channel, attempt, after, most, stretch))
+
+
+@router.get("/{job_id}/diff")
+async def diff(found: TheCoordinator, key: Reading, job_id: str, to: Annotated[str, Query(max_length=100)]) -> Response:
+    """Return what differs between the code of this job and that of another one, file by file."""
+    return json_reply(await found.differences.of(job_id, to))
 
 
 @router.get("/{job_id}/log")
@@ -73,10 +89,31 @@ async def log(
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=4 * 1024 * 1024)] = 1024 * 1024,
     attempt: Attempt = None,
+    whole: bool = False,
 ) -> Response:
-    """Return a piece of the log as it came; the header Bough-Log-Bytes says how long all of it is."""
+    """Return a piece of the log as it came; the header Bough-Log-Bytes says how long all of it is.
+
+    With ``whole`` all of it from ``offset`` on, as a file to be saved.
+    """
     content, total = await found.jobs.log(job_id, offset, limit, attempt)
+    if whole:
+        name = {"Content-Disposition": f'attachment; filename="{quote(job_id)}.log"'}
+        pieces = _pieces(found, job_id, attempt, offset, content, total)
+        return StreamingResponse(pieces, media_type="text/plain; charset=utf-8", headers=name)
     return Response(content, media_type="text/plain; charset=utf-8", headers={"Bough-Log-Bytes": str(total)})
+
+
+async def _pieces(
+    found: Coordinator, job_id: str, attempt: int | None, offset: int, first: bytes, total: int
+) -> AsyncIterator[bytes]:
+    """Yield a log from ``offset`` to where it ends now, of which ``first`` has been read."""
+    content = first
+    while content:
+        yield content
+        offset += len(content)
+        content = (
+            (await found.jobs.log(job_id, offset, min(_PIECE, total - offset), attempt))[0] if offset < total else b""
+        )
 
 
 @router.get("/{job_id}/files")

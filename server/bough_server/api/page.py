@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 FOLDER = Path(__file__).parent.parent / "web"
 
 _SERVED = ("app", "vendor")
+_LATER = ("vendor/echarts.js",)  # loaded with the first chart
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _IMPORT_MAP = re.compile(rb'<script type="importmap"[^>]*>(.*?)</script>', re.DOTALL)
 _POLICY = (
@@ -88,6 +90,18 @@ class Page:
             paths += (path for path in (folder / name).rglob("*") if path.is_file())
         for path in paths:
             self._files[path.relative_to(folder).as_posix()] = _File(path.read_bytes(), _kind(path))
+        index = self._files["index.html"]
+        wanted = sorted(name for name in self._files if name.endswith(".js") and name not in _LATER)
+        self._files["index.html"] = _File(with_preloads(index.content, wanted), index.kind)
+
+
+def with_preloads(index: bytes, modules: Sequence[str]) -> bytes:
+    """Return index.html with a link to each module behind its import map.
+
+    Modules name each other, so that a browser would find them level by level, a round trip each: now it asks for all.
+    """
+    links = "".join(f'\n    <link rel="modulepreload" href="./{name}">' for name in modules).encode()
+    return _IMPORT_MAP.sub(lambda found: found[0] + links, index, count=1)
 
 
 def _kind(path: Path) -> str:

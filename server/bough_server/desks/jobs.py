@@ -75,10 +75,11 @@ class Jobs:
         attempt: int | None = None,
         after: int | None = None,
         most: int | None = None,
+        stretch: tuple[float, float] | None = None,
     ) -> dict[str, Any]:
         """Return the points of one channel, or of all, thinned to ``most`` if given: `GET /jobs/{id}/points`."""
         return await self._ground.store.read(
-            lambda tx: views.all_points(tx, reads.job(tx, job_id), channel, attempt, after or 0, most)
+            lambda tx: views.all_points(tx, reads.job(tx, job_id), channel, attempt, after or 0, most, stretch)
         )
 
     async def log(

@@ -49,7 +49,10 @@ def _by_path(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def curves(
     tx: Connection, optimization_id: str, channel: str | None, numbers: Sequence[int], most: int
 ) -> dict[str, Any]:
-    """Return one trace in several trials: ``{"channel", "channels", "curves": [{"number", "id", "x", "y"}]}``.
+    """Return one trace in several trials: ``{"channel", "of", "trace", "channels", "curves"}``.
+
+    Each curve is ``{"number", "id", "x", "y"}``. ``of`` and ``trace`` say which trace of which channel that is, as
+    `points` events name it.
 
     Args:
         channel: A channel's name, or ``channel/trace`` where it has several; None: the KPI, or the first main one.
@@ -68,7 +71,7 @@ def curves(
     if len(numbers) > MAX_CURVES:
         raise UsageError(f"{len(numbers)} curves are too many.", f"Ask for up to {MAX_CURVES}.")
     if chosen not in there:
-        return {"channel": chosen, "channels": list(there), "curves": []}
+        return {"channel": chosen, "of": None, "trace": 0, "channels": list(there), "curves": []}
     name, trace = there[chosen]
     shown = select(jobs.c.id, jobs.c.number, channels.c.id.label("channel"), channels.c.traces, channels.c.type)
     shown = shown.join(channels, (channels.c.job == jobs.c.id) & (channels.c.attempt == jobs.c.attempt))
@@ -76,7 +79,7 @@ def curves(
     shown = shown.where(jobs.c.number.in_(numbers)) if numbers else shown
     found = tx.execute(shown.order_by(jobs.c.number.desc()).limit(MAX_CURVES)).mappings().all()
     drawn = [_curve(tx, row, trace, most) for row in map(dict, reversed(found)) if trace < len(row["traces"])]
-    return {"channel": chosen, "channels": list(there), "curves": drawn}
+    return {"channel": chosen, "of": name, "trace": trace, "channels": list(there), "curves": drawn}
 
 
 def _curve(tx: Connection, row: Mapping[str, Any], trace: int, most: int) -> dict[str, Any]:

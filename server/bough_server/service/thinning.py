@@ -40,3 +40,13 @@ def thinned(traces: Sequence[NDArray[np.float64]], after: int, most: int) -> Ind
         kept.append(index[row, np.where(is_none, -np.inf, values).argmax(axis=1)])
     found: Indices = np.unique(np.concatenate(kept))
     return found
+
+
+def within(x: NDArray[np.float64], low: float, high: float) -> Indices:
+    """Return the indices, rising, of the points with ``low <= x <= high``, and of those on either side of them."""
+    inside = (x >= low) & (x <= high)
+    wider = inside.copy()
+    wider[1:] |= inside[:-1]
+    wider[:-1] |= inside[1:]
+    found: Indices = np.flatnonzero(wider)
+    return found

@@ -13,7 +13,7 @@ from bough_server.service import documents, environments, files
 from bough_server.service import kpi as kpis
 from bough_server.service.eligible import slots_of
 from bough_server.service.states import DONE, FAILED, WITH_AGENT
-from bough_server.service.thinning import thinned
+from bough_server.service.thinning import thinned, within
 from bough_server.store import reads, sight
 from bough_server.store.schema import agents, jobs, optimizations, space_versions, streams
 
@@ -180,13 +180,24 @@ def _agent_names(tx: Connection) -> dict[str, str]:
 
 
 def points_view(
-    tx: Connection, channel: Row, found: reads.Points, after: int, most: int | None = None
+    tx: Connection,
+    channel: Row,
+    found: reads.Points,
+    after: int,
+    most: int | None = None,
+    stretch: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Return the points of one channel from index ``after`` on, thinned to about ``most`` if given."""
+    """Return the points of one channel from index ``after`` on, thinned to about ``most`` if given.
+
+    With a ``stretch`` (lowest and highest x) only what lies in it, and the points on either side: its lines are whole.
+    """
     overrun = found.overrun.nonzero()[0]
     same = {name: channel[name] for name in ("name", "traces", "type", "kpi", "main", "system")}
     kept: Any = slice(after, None)
-    if most is not None and channel["type"] != "text":
+    if stretch is not None and channel["type"] != "text":
+        inside = within(found.x, *stretch)
+        kept = inside if most is None else inside[thinned([trace[inside] for trace in found.y], 0, most)]
+    elif most is not None and channel["type"] != "text":
         kept = thinned(found.y, after, most)
     return {
         **same,
@@ -285,7 +296,13 @@ def optimizations_page(
 
 
 def all_points(
-    tx: Connection, job: Row, channel: str | None, attempt: int | None, after: int, most: int | None = None
+    tx: Connection,
+    job: Row,
+    channel: str | None,
+    attempt: int | None,
+    after: int,
+    most: int | None = None,
+    stretch: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Return the points of one channel of a job, or of all its channels, from index ``after`` on; see `thinned`.
 
@@ -299,5 +316,5 @@ def all_points(
         if not rows:
             raise NotFound(f"job {job['id']} has no channel {channel}.", "See bough job show for its channels.")
     cut = reads.cuts(tx, job["id"], chosen)
-    shown = [points_view(tx, row, reads.points_of(tx, row, cut), max(0, after), most) for row in rows]
+    shown = [points_view(tx, row, reads.points_of(tx, row, cut), max(0, after), most, stretch) for row in rows]
     return {"channels": shown}

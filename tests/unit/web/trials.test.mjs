@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { contourChart, importanceChart, manyCurves, parallelChart, sliceChart, timeLine } from "../../../server/bough_server/web/app/searchcharts.js";
-import { axisOf, fromColumns, smoothed, varying } from "../../../server/bough_server/web/app/trials.js";
+import { axisOf, fromColumns, grown, smoothed, varying } from "../../../server/bough_server/web/app/trials.js";
 
 const colours = { series: ["a", "b"], best: "green", accent: "blue", line: "grey", paper: "white", ink: "black", text: "grey", bad: "red" };
 const trial = (number, kpi, values, more = {}) => ({ id: `k${number}`, number, kpi, values, state: "DONE", agent: "gpu1", started_at: number, ended_at: number + 1, ...more });
@@ -51,4 +51,13 @@ test("a logarithmic axis leaves out what it cannot show", () => {
   const trials = new Map([["k1", TRIALS[0]]]);
   const { series } = manyCurves([{ id: "k1", number: 1, x: [0, 1, 2], y: [1, 0, 5] }], trials, "k1", "loss", { logX: true, logY: true, smooth: 0 })(colours);
   assert.deepEqual(series[0].data.map((one) => one.value), [[null, 1], [1, null], [2, 5]]);
+});
+
+test("curves grow by what comes, and are asked for again where that is not enough", () => {
+  const found = { of: "loss", trace: 1, curves: [{ id: "k1", x: [1, 2], y: [5, 4] }] };
+  const event = (more) => ({ job: "k1", channel: "loss", x: [2, 3], y: [[0, 0], [4, 3]], ...more });
+
+  assert.deepEqual(grown(found, [event(), event({ channel: "other" })], 3).curves, [{ id: "k1", x: [1, 2, 3], y: [5, 4, 3] }]);
+  assert.equal(grown(found, [event({ job: "k2" })], 3), null);
+  assert.equal(grown(found, [event()], 2), null);
 });

@@ -4,9 +4,13 @@
  * The session is a cookie that the browser adds; the page never sees a key. Everything that can go wrong ends as a
  * `Failure` with one sentence and what to do.
  */
+import { jsonOf } from "./decimal.js";
 import { readExactly } from "./exact.js";
 
 const BASE = "/api/v1";
+/** Events of the window: there is no session any more; there is one again. */
+export const LOGGED_OUT = "bough-logged-out";
+export const LOGGED_IN = "bough-logged-in";
 
 /** What went wrong, in two parts; `status` is 0 when nobody answered. */
 export class Failure extends Error {
@@ -45,6 +49,7 @@ async function answered(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Failure(0, "The coordinator does not answer.", "Is it running? bough up starts it; this page goes on by itself.");
   }
+  if (reply.status === 401) dispatchEvent(new Event(LOGGED_OUT));
   if (!reply.ok) throw await failure(reply);
   return reply;
 }
@@ -66,7 +71,7 @@ export const get = async (path, fields = {}) => (await ask(path + query(fields))
 export const post = async (path, body = {}) =>
   (await ask(path, sent(body))).json();
 
-const sent = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+const sent = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: jsonOf(body) });
 
 /** As `get` and `post`, for replies that hold a definition: what is a decimal there stays one. */
 export const getExactly = async (path) => readExactly(await (await ask(path)).text());

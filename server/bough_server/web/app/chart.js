@@ -24,15 +24,16 @@ function palette() {
 
 /**
  * @param {{draw: (colours: object) => object, label: string, size?: string, onPick?: (data: any) => void,
- *   onHover?: (data: any | null) => void, onBrush?: (chart: object) => void}} props
+ *   onHover?: (data: any | null) => void, onBrush?: (chart: object) => void, onZoom?: (low: number, high: number) => void}} props
  *   draw makes the ECharts option; label is what a screen reader says; onPick gets a clicked datum, onHover the one under
- *   the pointer, onBrush the chart when an area of it was selected. What is zoomed or brushed stays when data come.
+ *   the pointer, onBrush the chart when an area of it was selected, onZoom the x that are shown
+ *   (null and null: all). What is zoomed or brushed stays when data come.
  */
-export function Chart({ draw, label, size = "", onPick, onHover, onBrush }) {
+export function Chart({ draw, label, size = "", onPick, onHover, onBrush, onZoom }) {
   const place = useRef(null);
   const chart = useRef(null);
   const latest = useRef({});
-  latest.current = { draw, onPick, onHover, onBrush };
+  latest.current = { draw, onPick, onHover, onBrush, onZoom };
 
   // Not an effect after the drawing: when the view is left that would end only after the element is gone, and until then
   // a library that has just been loaded would draw into nothing.
@@ -47,6 +48,11 @@ export function Chart({ draw, label, size = "", onPick, onHover, onBrush }) {
       chart.current.on("mouseover", (event) => latest.current.onHover?.(event.data));
       chart.current.on("mouseout", () => latest.current.onHover?.(null));
       chart.current.on("axisareaselected", () => latest.current.onBrush?.(chart.current));
+      chart.current.on("datazoom", () => {
+        const [{ start, end, startValue, endValue }] = chart.current.getOption().dataZoom;
+        if (start === 0 && end === 100) latest.current.onZoom?.(null, null);
+        else latest.current.onZoom?.(startValue, endValue);
+      });
       observer.observe(place.current);
       paint();
     });

@@ -98,12 +98,14 @@ export function channelChart(channel) {
     const option = base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] });
     return {
       ...option, xAxis: withOptions(option.xAxis, xaxis, channel.x), yAxis: withOptions(option.yAxis, yaxis, channel.y.flat()),
+      dataZoom: xaxis.type === "category" ? [] : [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "shift" }, { type: "slider", height: 12, bottom: 2, filterMode: "none", showDetail: false, brushSelect: true }],
+      grid: { ...option.grid, bottom: 42 },
       title: title ? { text: title, left: "center", textStyle: { color: colours.ink, fontSize: 12 } } : undefined,
       legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
       series: channel.traces.flatMap((trace, k) => {
         const pairs = channel.x.map((x, i) => [along(x, xaxis.type), along(channel.y[k][i], yaxis.type)]);
         const line = {
-          type: "line", name: trace, symbol: "circle", symbolSize: 5, showSymbol: pairs.length < 60, sampling: "minmax", color: colours.series[k % 8], clip: true,
+          type: "line", name: trace, symbol: "circle", symbolSize: 5, showSymbol: pairs.length < 60, color: colours.series[k % 8], clip: true,
           data: pairs.slice(0, cut), tooltip: { formatter: ({ data }) => `${trace}\n${number(data[0])}: ${number(data[1])}` },
         };
         if (cut >= pairs.length) return [line];

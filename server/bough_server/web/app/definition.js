@@ -4,6 +4,8 @@
  * A path is a list of keys from the top, as in the coordinator's errors. Keys keep their order, which is the order of the file.
  */
 
+import { Decimal } from "./decimal.js";
+
 export const TYPES = ["string", "number", "boolean", "choice_string", "choice_number", "group", "choice_group"];
 
 /** What stands at `path`, or undefined. */
@@ -41,12 +43,12 @@ export function move(data, path, to) {
   return put(data, above, Object.fromEntries(entries));
 }
 
-export const isMapping = (one) => one !== null && typeof one === "object" && !Array.isArray(one);
+export const isMapping = (one) => one !== null && typeof one === "object" && !Array.isArray(one) && !(one instanceof Decimal);
 
 /** A hyperparameter as `{type, default, choices, children, optional, …}`, whichever form it is written in. */
 export function full(node) {
   if (typeof node === "boolean") return { type: "boolean", default: node };
-  if (typeof node === "number") return { type: "number", default: node };
+  if (typeof node === "number" || node instanceof Decimal) return { type: "number", default: node };
   if (!isMapping(node)) return { type: "string", default: node ?? "" };
   return typeof node.type === "string" ? node : { type: "group", children: node };
 }
@@ -138,11 +140,11 @@ export function parseExpression(written) {
   const found = /^\s*([a-z_]+)\s*(?:\(([\s\S]*)\))?\s*$/.exec(text);
   if (!found || !SIGNATURES[found[1]]) return { text };
   const [, name, inside = ""] = found;
-  const parts = inside.split(",").map((part) => part.trim()).filter(Boolean);
   if (name === "choice" || name === "pchoice") {
-    if (/["']/.test(inside)) return { name, args: {}, options: [], text }; // quoted names: the text stays as it was written
-    return { name, args: {}, options: parts.map((part) => (name === "choice" ? [part, null] : [part.split("=")[0].trim(), Number(part.split("=")[1])])) };
+    const options = optionsOf(inside, name === "pchoice");
+    return options ? { name, args: {}, options } : { name, args: {}, options: [], text }; // what cannot be read stays as it was written
   }
+  const parts = inside.split(",").map((part) => part.trim()).filter(Boolean);
   const names = SIGNATURES[name].length === 2 && name === "randint" && parts.length === 1 ? ["high"] : SIGNATURES[name];
   const args = {};
   parts.forEach((part, i) => {
@@ -150,6 +152,21 @@ export function parseExpression(written) {
     args[right === undefined ? names[i] : left] = Number(right === undefined ? left : right);
   });
   return { name, args, options: [] };
+}
+
+const OPTION = /\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'|([^\s,="']+))\s*(?:=\s*([^,\s]+)\s*)?(,|$)/y;
+
+/** `relu, "a, b"=0.2` → [[name, weight or null]], or null where it is something else. */
+function optionsOf(inside, isWeighted) {
+  const found = [];
+  OPTION.lastIndex = 0;
+  while (OPTION.lastIndex < inside.length) {
+    const part = OPTION.exec(inside);
+    if (!part || isWeighted !== (part[4] !== undefined)) return null;
+    const [, double, single, bare, weight] = part;
+    found.push([double !== undefined ? JSON.parse(`"${double}"`) : single !== undefined ? single.replaceAll("''", "'") : bare, isWeighted ? Number(weight) : null]);
+  }
+  return found;
 }
 
 /** The other way round, as the file writes it. */

@@ -1,4 +1,6 @@
 /** Numbers, times and states as people read them. Every function takes null and answers "–". */
+import { Decimal } from "./decimal.js";
+
 const NONE = "–";
 
 /** A number with at most `digits` significant digits, never 0.30000000000000004. */
@@ -13,6 +15,7 @@ export function number(value, digits = 5) {
 
 /** The value of a hyperparameter. */
 export function value(one) {
+  if (one instanceof Decimal) return String(one);
   if (one === true) return "yes";
   if (one === false) return "no";
   return number(one, 4);

@@ -6,7 +6,7 @@
  * and the page says that it is behind for as long as it is.
  */
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { eventsUrl, Failure, get } from "./api.js";
+import { eventsUrl, Failure, get, LOGGED_IN } from "./api.js";
 
 /** The events of the protocol, besides `hello` and `reload`. */
 const KINDS = ["optimization", "job", "points", "log", "agent", "gone"];
@@ -61,7 +61,13 @@ export function listen(topics, told, changed) {
 
   /** A stream does not say why it broke: ask, so that a browser that is logged out does not knock for ever. */
   function again() {
-    get("/me").then(open, (failure) => (failure.status === 401 && !isClosed ? changed("out") : broken()));
+    get("/me").then(open, (failure) => (failure.status === 401 ? out() : broken()));
+  }
+
+  function out() {
+    if (isClosed) return;
+    changed("out");
+    addEventListener(LOGGED_IN, open, { once: true });
   }
 
   const watch = setInterval(() => {
@@ -73,6 +79,7 @@ export function listen(topics, told, changed) {
   open();
   return () => {
     isClosed = true;
+    removeEventListener(LOGGED_IN, open);
     clearInterval(watch);
     clearTimeout(timer);
     source.close();

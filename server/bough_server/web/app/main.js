@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { read } from "./address.js";
+import { LOGGED_IN, LOGGED_OUT } from "./api.js";
 import { html } from "./html.js";
 import { Agents } from "./views/agents.js";
 import { Browser } from "./views/browser.js";
@@ -11,6 +12,7 @@ import { Job } from "./views/job.js";
 import { Keys } from "./views/keys.js";
 import { Model } from "./views/model.js";
 import { Models } from "./views/models.js";
+import { LoggedOut, placeLeft, tellTabs, UsedLink } from "./views/loggedout.js";
 import { NewOptimization } from "./views/new.js";
 import { NoSuchView } from "./views/nosuch.js";
 import { Optimization } from "./views/optimization.js";
@@ -26,6 +28,7 @@ const VIEWS = {
   compare: [Compare, Compare],
   new: [NewOptimization, NewOptimization],
   edit: [NoSuchView, Edit],
+  link: [UsedLink, UsedLink],
 };
 const NAMED = [["models", "Models"], ["optimizations", "Optimizations"], ["jobs", "Jobs"], ["agents", "Agents"], ["keys", "Keys"]];
 
@@ -48,15 +51,27 @@ function Page() {
     return () => removeEventListener("hashchange", moved);
   }, []);
   useEffect(() => window.scrollTo(0, 0), [at.name, at.id]);
+  const [isOut, setOut] = useState(false);
+  useEffect(() => {
+    const out = () => setOut(true);
+    const back = () => setOut(false);
+    addEventListener(LOGGED_OUT, out);
+    addEventListener(LOGGED_IN, back);
+    return () => {
+      removeEventListener(LOGGED_OUT, out);
+      removeEventListener(LOGGED_IN, back);
+    };
+  }, []);
 
   const link = (name, text) => html`<a href="#/${name}" aria-current=${at.name === name ? "page" : null}>${text}</a>`;
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the content</a>
     <header>
       <a class="brand" href="#/optimizations"><img src="./app/icon.svg" alt="" width="22" height="22" />bough</a>
       <nav aria-label="Views">${NAMED.map(([name, text]) => link(name, text))}</nav>
-      <span class="link link-${state}" role="status">${SAID[state]}</span>
+      <span class="link link-${isOut ? "out" : state}" role="status">${SAID[isOut ? "out" : state]}</span>
     </header>
-    <main id="content" tabindex="-1"><${at.view} key=${`${at.name}/${at.id}/${at.fields.offset || ""}`} id=${at.id} fields=${at.fields} tell=${setState} /></main>`;
+    <main id="content" tabindex="-1">${isOut ? html`<${LoggedOut} />` : null}
+      <div class="view" hidden=${isOut}><${at.view} key=${`${at.name}/${at.id}/${at.fields.offset || ""}`} id=${at.id} fields=${at.fields} tell=${setState} /></div></main>`;
 }
 
 function skip(event) {
@@ -64,6 +79,11 @@ function skip(event) {
   document.getElementById("content").focus();
 }
 
+if (location.hash === "" || location.hash === "#/") {
+  const left = placeLeft();
+  if (left) location.replace(left);
+}
+tellTabs();
 const place = document.getElementById("app");
 place.replaceChildren();
 render(html`<${Page} />`, place);

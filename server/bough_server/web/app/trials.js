@@ -51,3 +51,21 @@ export function smoothed(ys, weight) {
     return sum / share;
   });
 }
+
+/**
+ * The reply of `/optimizations/{id}/curves` with what `points` events brought since; null where it has to be asked for
+ * again: a curve has become longer than `most`, or is not there.
+ */
+export function grown(found, events, most) {
+  const curves = new Map(found.curves.map((curve) => [curve.id, curve]));
+  for (const { job, channel, x, y } of events) {
+    if (channel !== found.of) continue;
+    const curve = curves.get(job);
+    if (!curve || !y[found.trace]) return null;
+    const last = curve.x.length ? curve.x[curve.x.length - 1] : -Infinity;
+    const fresh = x.map((_, i) => i).filter((i) => x[i] > last); // an earlier reply may have held them
+    if (curve.x.length + fresh.length > most) return null;
+    curves.set(job, { ...curve, x: curve.x.concat(fresh.map((i) => x[i])), y: curve.y.concat(fresh.map((i) => y[found.trace][i])) });
+  }
+  return { ...found, curves: [...curves.values()] };
+}

@@ -12,6 +12,7 @@ import { Conditions } from "./conditions.js";
 import { KeptViews } from "./keptviews.js";
 
 const PAGE = 100;
+const COLUMNS_MS = 15000;
 
 export function Browser({ fields, tell }) {
   const [found, setFound] = useState(null);
@@ -20,11 +21,16 @@ export function Browser({ fields, tell }) {
   const asked = { ...scope, columns: fields.columns, where: fields.where, sort: fields.sort };
   const from = Math.max(0, Number(fields.from) || 0);
   const topics = [fields.optimization ? `optimization:${fields.optimization}` : "optimizations"];
-  const { state, failure } = useLive(topics, load, (kind) => (kind === "job" || kind === "optimization") && soon());
+  const { state, failure } = useLive(topics, () => { known(); return load(); }, (kind) => {
+    if (kind !== "job" && kind !== "optimization") return;
+    soon();
+    alsoColumns();
+  });
   const soon = useThrottled(() => load().catch(() => {}), 1000);
   const [refused, setRefused] = useState(null);
   useEffect(() => tell(state), [state]);
   useEffect(() => { if (found) load().catch(() => {}); }, [JSON.stringify(asked), from]);
+  useEffect(() => { if (found) known(); }, [JSON.stringify(scope)]);
 
   async function load() {
     try {
@@ -35,8 +41,10 @@ export function Browser({ fields, tell }) {
       if (error.status !== 400) throw error;
       setRefused(error); // a filter that cannot be: said beside it, and the table stays
     }
-    setColumns((await get("/table/columns", scope)).columns);
   }
+  /** Which columns there are changes seldom, and is looked for through all jobs. */
+  const known = () => get("/table/columns", scope).then((reply) => setColumns(reply.columns), () => {});
+  const alsoColumns = useThrottled(known, COLUMNS_MS);
 
   /** The address of this view with some of its fields changed. */
   const at = (changes) => write("jobs", "", { ...fields, from: null, ...changes });

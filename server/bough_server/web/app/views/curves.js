@@ -1,5 +1,5 @@
 /** Learning curves of many trials: any channel, log axes, smoothed, zoomed; live. */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
 import { isEnded, isFinite } from "../format.js";
@@ -7,13 +7,15 @@ import { html } from "../html.js";
 import { useThrottled } from "../live.js";
 import { Trouble } from "../parts.js";
 import { manyCurves } from "../searchcharts.js";
+import { grown } from "../trials.js";
 
 const POINTS = 300; // of a curve: a screen has no more
 const WHICH = { best: "the best 20", newest: "the newest 20", running: "what runs", all: "all (500)" };
+const LONG = 3 * POINTS; // then it is thinned anew
 const SOME = 20;
 
-/** `news` rises when points came; `chosen` are ids that are shown whatever is selected here (those brushed elsewhere). */
-export function Curves({ optimization, trials, news, chosen, onPick, onHover, minimize }) {
+/** `heard` is a ref that gets what is to be done with points that came; `chosen` are ids that are shown whatever is selected here (those brushed elsewhere). */
+export function Curves({ optimization, trials, heard, chosen, onPick, onHover, minimize }) {
   const [found, setFound] = useState(null);
   const [failure, setFailure] = useState(null);
   const [channel, setChannel] = useState("");
@@ -23,7 +25,19 @@ export function Curves({ optimization, trials, news, chosen, onPick, onHover, mi
   const asked = numbers.slice(0, 500).join(",");
   const load = () => get(`/optimizations/${optimization.id}/curves`, { channel, trials: asked, most: POINTS }).then((reply) => { setFound(reply); setFailure(null); }, setFailure);
   const soon = useThrottled(load, 700);
-  useEffect(() => { if (asked || which === "all") soon(); }, [asked, channel, news]);
+  useEffect(() => { if (asked || which === "all") soon(); }, [asked, channel]);
+  const coming = useRef([]);
+  const apply = useThrottled(() => {
+    const made = found && grown(found, coming.current, LONG);
+    coming.current = [];
+    if (made) setFound(made);
+    else soon();
+  }, 300);
+  heard.current = (points) => {
+    if (found && points.channel !== found.of) return;
+    coming.current.push(points);
+    apply();
+  };
   const draw = useMemo(() => manyCurves(found?.curves || [], trials, optimization.best?.id, found?.channel || "", looks), [found, trials, optimization.best?.id, looks]);
   const look = (name, value) => setLooks((was) => ({ ...was, [name]: value }));
   return html`<section><div class="heading"><h2>Learning curves</h2>

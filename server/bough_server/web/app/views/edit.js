@@ -4,20 +4,20 @@ import { go } from "../address.js";
 import { get, getExactly, post } from "../api.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
+import { useLive } from "../live.js";
 import { optimizationLink, Trouble } from "../parts.js";
 import { Sure, useSending } from "../steering.js";
+import { Fixed, kept } from "./fixed.js";
 import { Missing } from "./missing.js";
 import { Form } from "./new.js";
 
 export function Edit({ id, tell }) {
   const [first, setFirst] = useState(null);
-  const [failure, setFailure] = useState(null);
-  useEffect(() => {
-    tell("live");
-    beginning(id).then(setFirst, setFailure);
-  }, [id]);
+  // What is written here stays when others change it: the coordinator refuses an edit of what is no longer so.
+  const { state, failure } = useLive([`optimization:${id}`], async () => first || setFirst(await beginning(id)), () => {});
+  useEffect(() => tell(state), [state]);
   document.title = "Edit · bough";
-  return first ? html`<${Written} first=${first} />` : html`<${Missing} failure=${failure} what="optimization" />`;
+  return first && failure?.status !== 404 ? html`<${Written} first=${first} />` : html`<${Missing} failure=${failure} what="optimization" />`;
 }
 
 async function beginning(id) {
@@ -29,34 +29,35 @@ async function beginning(id) {
 function Written({ first }) {
   const { optimization } = first;
   const definition = useDefinition(first.definition);
-  const [plan, failure] = usePlan(first, definition);
+  const [freed, setFreed] = useState([]);
+  const free = Object.fromEntries(freed.map((path) => [path, null]));
+  const [plan, failure] = usePlan(first, definition, free);
   const [send, trouble, busy] = useSending();
   const back = (made) => made && go(optimizationLink(optimization.id));
   const ready = definition.checked && !definition.error && !busy;
-  const apply = () => send(post(`/optimizations/${optimization.id}/edit`, { definition: definition.raw, space_version: first.space_version })).then(back);
-  const fixed = Object.entries(first.fixed);
+  const apply = () => send(post(`/optimizations/${optimization.id}/edit`, { definition: definition.raw, fixed: free, space_version: first.space_version })).then(back);
   return html`<p class="crumbs"><a href="#/optimizations">Optimizations</a> / <a href=${optimizationLink(optimization.id)}>${optimization.model} ${optimization.id}</a></p>
     <div class="heading"><h1>Edit ${optimization.model} <span class="id">${optimization.id}</span></h1></div>
-    ${fixed.length ? html`<p class="quiet">Fixed when it was started: ${fixed.map(([path, value]) => `${path} = ${value}`).join(", ")}. That stays.</p>` : null}
+    <${Fixed} fixed=${first.fixed} freed=${freed} change=${setFreed} />
     <${Form} definition=${definition}>
       <${Plan} plan=${plan} failure=${failure} />
       <div class="start">
         <button type="button" class="button-main" disabled=${!ready || !plan?.changes.length || Boolean(failure)} onClick=${apply}>apply from the next trial on</button>
-        <${Restart} first=${first} raw=${definition.raw} ready=${ready} send=${send} back=${back} />
+        <${Restart} first=${first} raw=${definition.raw} fixed=${kept(first.fixed, freed)} ready=${ready} send=${send} back=${back} />
         ${trouble}</div>
     <//>`;
 }
 
 /** What the coordinator says that the edit would change; asked whenever the form is whole. */
-function usePlan(first, definition) {
+function usePlan(first, definition, free) {
   const [plan, setPlan] = useState(null);
   const [failure, setFailure] = useState(null);
   const turn = useRef(0);
-  const text = definition.checked && !definition.error ? JSON.stringify(definition.raw) : null;
+  const text = definition.checked && !definition.error ? JSON.stringify([definition.raw, free]) : null;
   useEffect(() => {
     const mine = (turn.current += 1);
     if (text === null) return;
-    const body = { definition: definition.raw, space_version: first.space_version, dry_run: true };
+    const body = { definition: definition.raw, fixed: free, space_version: first.space_version, dry_run: true };
     post(`/optimizations/${first.id}/edit`, body).then(
       (reply) => { if (mine === turn.current) { setPlan(reply.edit); setFailure(null); } },
       (told) => { if (mine === turn.current) { setPlan(null); setFailure(told); } },
@@ -74,10 +75,10 @@ function Plan({ plan, failure }) {
 }
 
 /** The next generation: from the first trial on, with this definition, and another commit if one likes. */
-function Restart({ first: { optimization, commits }, raw, ready, send, back }) {
+function Restart({ first: { optimization, commits }, raw, fixed, ready, send, back }) {
   const [chosen, setChosen] = useState(-1);
   const code = commits[chosen];
-  const begin = () => send(post(`/optimizations/${optimization.id}/restart`, { definition: raw, ...(code ? { commit: code.commit, folder: code.folder, source: code.source } : {}) })).then(back);
+  const begin = () => send(post(`/optimizations/${optimization.id}/restart`, { definition: raw, fixed, ...(code ? { commit: code.commit, folder: code.folder, source: code.source } : {}) })).then(back);
   return html`<label>code of a restart <select onChange=${(event) => setChosen(Number(event.target.value))}><option value="-1">as now</option>${commits.map((one, i) => html`<option key=${i} value=${i}>${one.commit.slice(0, 10)} ${one.source?.branch || ""} ${one.folder ? `in ${one.folder}` : ""}</option>`)}</select></label>
     <${Sure} word="restart" disabled=${!ready} question="restart: it begins anew with trial 1, what runs is stopped, and what ran stays as an earlier generation" go=${begin} />`;
 }

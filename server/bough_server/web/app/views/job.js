@@ -88,7 +88,7 @@ export function Job({ id, tell }) {
     <${Actions} job=${job} news=${news} />
     <${Handed} job=${job} news=${news} />
     <${Log} id=${job.id} attempt=${job.attempt} grown=${grown} />
-    <${SystemChannels} channels=${channels} />
+    <${SystemChannels} channels=${channels} job=${job} />
     <div class="columns"><${Provenance} job=${job} /><${Attempts} job=${job} /></div>`;
 }
 

@@ -3,16 +3,18 @@ import { useEffect, useState } from "preact/hooks";
 import { del, get, post } from "../api.js";
 import { moment } from "../format.js";
 import { html } from "../html.js";
+import { useLive, useThrottled } from "../live.js";
 import { Trouble } from "../parts.js";
 import { Secret, Sure } from "../steering.js";
 
+const KEYS_MS = 15000;
 const SCOPES = { admin: "everything", user: "own models: start, steer, look", agent: "run jobs on a machine", read: "look" };
 
 export function Keys({ tell }) {
   const [found, setFound] = useState(null);
-  const [failure, setFailure] = useState(null);
-  const load = () => get("/keys").then((reply) => { setFound(reply.rows); setFailure(null); }, setFailure);
-  useEffect(() => { tell("live"); load(); }, []);
+  const load = async () => setFound((await get("/keys")).rows);
+  const { state, failure } = useLive(["agents"], load, useThrottled(() => load().catch(() => {}), KEYS_MS)); // when each was last used
+  useEffect(() => tell(state), [state]);
   document.title = "Keys · bough";
   return html`<h1>Keys</h1>
     <${Trouble} failure=${failure} />

@@ -76,7 +76,7 @@ export function Log({ id, attempt, grown }) {
     <div class="heading"><h2>Log</h2>
       ${passage ? html`<button type="button" onClick=${() => setPassage(null)}>back to its end</button>` : html`<label><input type="checkbox" checked=${follow} onChange=${(event) => setFollow(event.target.checked)} /> follow</label>`}
       ${from > 0 && !passage ? html`<span class="quiet">the first ${from} bytes are above: <button type="button" onClick=${() => open(0)}>from its begin</button></span>` : null}
-      <a class="button steering" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log?limit=4194304`} download=${`${id}.log`}>save</a>
+      <a class="button steering" href=${`/api/v1/jobs/${encodeURIComponent(id)}/log?whole=true`} download=${`${id}.log`}>save</a>
     </div>
     <${LogSearch} id=${id} open=${open} />
     <${Trouble} failure=${failure} />

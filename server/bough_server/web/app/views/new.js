@@ -5,8 +5,11 @@ import { get, getExactly, post } from "../api.js";
 import { at, put } from "../definition.js";
 import { useDefinition } from "../editor.js";
 import { html } from "../html.js";
+import { useLive } from "../live.js";
 import { Trouble } from "../parts.js";
 import { useSending } from "../steering.js";
+import { Fixed, kept } from "./fixed.js";
+import { Missing } from "./missing.js";
 import { Settings } from "./settings.js";
 import { Source } from "./source.js";
 import { Space } from "./space.js";
@@ -22,12 +25,10 @@ const BLANK = {
 /** `model`: begin with its newest revision; `from`: with what an optimization was made of. */
 export function NewOptimization({ fields, tell }) {
   const [first, setFirst] = useState(null);
-  const [failure, setFailure] = useState(null);
-  useEffect(() => {
-    tell("live");
-    beginning(fields).then(setFirst, setFailure);
-  }, []);
+  const { state, failure } = useLive(["agents"], async () => first || setFirst(await beginning(fields)), () => {});
+  useEffect(() => tell(state), [state]);
   document.title = "New · bough";
+  if (!first && failure?.status === 404) return html`<${Missing} failure=${failure} what=${fields.from ? "optimization" : "model"} />`;
   if (!first) return html`<${Trouble} failure=${failure} />`;
   return html`<${Written} first=${first} />`;
 }
@@ -36,19 +37,21 @@ export function NewOptimization({ fields, tell }) {
 async function beginning({ model, from }) {
   const optimization = from && (await get(`/optimizations/${from}`));
   const name = optimization?.model || model;
-  if (!name) return { raw: BLANK, commits: [], name: null };
+  if (!name) return { raw: BLANK, commits: [], name: null, fixed: {} };
   const known = await getExactly(`/models/${name}`);
   const revision = optimization ? await getExactly(`/optimizations/${optimization.id}/definition`) : known.newest; // with what was edited since
   const mine = optimization ? [{ commit: optimization.commit, folder: optimization.folder, source: optimization.source }] : [];
   const others = known.commits.filter((one) => !mine.some((each) => each.commit === one.commit && each.folder === one.folder));
-  return { raw: revision.definition, commits: [...mine, ...others], name };
+  return { raw: revision.definition, commits: [...mine, ...others], name, fixed: revision.fixed || {} };
 }
 
 function Written({ first }) {
   const definition = useDefinition(first.raw);
+  const [freed, setFreed] = useState([]);
   return html`<p class="crumbs"><a href="#/models">Models</a>${first.name ? html` / <a href=${write("models", first.name)}>${first.name}</a>` : null}</p>
     <div class="heading"><h1>${first.name ? "New optimization" : "New model"}</h1></div>
-    <${Form} definition=${definition}><${Start} raw=${definition.raw} ready=${definition.checked && !definition.error} commits=${first.commits} /><//>`;
+    <${Fixed} fixed=${first.fixed} freed=${freed} change=${setFreed} />
+    <${Form} definition=${definition}><${Start} raw=${definition.raw} fixed=${kept(first.fixed, freed)} ready=${definition.checked && !definition.error} commits=${first.commits} /><//>`;
 }
 
 const SECTIONS = ["model", "command", "git", "hyperparameters", "optimization", "env", "working_dir", "priority"];
@@ -75,13 +78,13 @@ export function Form({ definition, children }) {
 }
 
 /** Keep it as a revision of the model, or start. */
-function Start({ raw, ready, commits }) {
+function Start({ raw, fixed, ready, commits }) {
   const [chosen, setChosen] = useState(0);
   const [send, trouble, busy] = useSending();
   const url = typeof raw.git === "string" ? raw.git : raw.git?.url;
   const code = commits[chosen];
   const keep = () => send(post("/models", { definition: raw })).then((model) => model && go(write("models", model.id)));
-  const start = () => send(post("/optimizations", url ? { definition: raw, commit: null, folder: at(raw, ["git", "folder"]) || "", source: { url, branch: at(raw, ["git", "branch"]) ?? null, dirty: false }, fixed: {} } : { definition: raw, commit: code.commit, folder: code.folder, source: code.source, fixed: {} }))
+  const start = () => send(post("/optimizations", url ? { definition: raw, commit: null, folder: at(raw, ["git", "folder"]) || "", source: { url, branch: at(raw, ["git", "branch"]) ?? null, dirty: false }, fixed } : { definition: raw, commit: code.commit, folder: code.folder, source: code.source, fixed }))
     .then((made) => made && go(write("optimizations", made.id)));
   return html`<div class="start">
     ${!url && commits.length > 0 ? html`<label>code <select onChange=${(event) => setChosen(Number(event.target.value))}>${commits.map((one, i) => html`<option key=${i} value=${i}>${one.commit.slice(0, 10)} ${one.source?.branch || ""} ${one.folder ? `in ${one.folder}` : ""}</option>`)}</select></label>` : null}

@@ -29,7 +29,7 @@ function Live({ id, fields, tell, leave }) {
   const [trials, setTrials] = useState(new Map());
   const [why, setWhy] = useState([]);
   const [version, setVersion] = useState(0); // rises with every change: the table asks for its page again
-  const [news, setNews] = useState(0); // rises when points came: the curves are asked for again
+  const heard = useRef(null); // what the curves do with points that came
   const [hovered, setHovered] = useState(null);
   const [chosen, setChosen] = useState(null); // ids of the brushed trials
   const { state, failure } = useLive([`optimization:${id}`], load, told);
@@ -57,7 +57,7 @@ function Live({ id, fields, tell, leave }) {
 
   function told(kind, data) {
     if (kind === "optimization") setOptimization(data);
-    if (kind === "points") setNews((was) => was + 1);
+    if (kind === "points") heard.current?.(data);
     if (kind !== "job") return;
     fresh.current.set(data.id, data);
     apply();
@@ -79,7 +79,7 @@ function Live({ id, fields, tell, leave }) {
       ? html`<${Empty} title="No trial yet"><p>Trials appear here when an agent takes them. <a href="#/agents">Agents</a></p><//>`
       : html`<div class="columns">
           <section><h2>KPI over trials</h2><${Chart} draw=${drawKpi} onPick=${pick} onHover=${hover} label=${kpiLabel(optimization, trials, kpiName)} /></section>
-          <${Curves} optimization=${optimization} trials=${trials} news=${news} chosen=${chosen} onPick=${pick} onHover=${hover} minimize=${minimize} />
+          <${Curves} optimization=${optimization} trials=${trials} heard=${heard} chosen=${chosen} onPick=${pick} onHover=${hover} minimize=${minimize} />
         </div>
         <${Insight} ...${{ optimization, trials, kpiName, minimize, onPick: pick, onHover: hover, choose: setChosen, chosen }} />
         <${Trials} optimization=${optimization} fields=${fields} version=${version} latest=${trials} kpiName=${kpiName} onHover=${hover} />`}

@@ -1,5 +1,6 @@
 /** How it is searched: every setting of `optimization:` with its meaning. What is empty stays at its default. */
-import { put } from "../definition.js";
+import { jsonOf } from "../decimal.js";
+import { isMapping, put } from "../definition.js";
 import { errorAt } from "../editor.js";
 import { html } from "../html.js";
 import { Wrong } from "./tree.js";
@@ -20,7 +21,7 @@ const SETTINGS = [
   [["kpi", "reduce"], "which value counts", "text", "last, best or mean(5) (last)"],
   [["seed"], "seed", "whole", "the same seed gives the same search (drawn)"],
   [["on_failure", "retry"], "tries more", "whole", "for a trial that failed (0)"],
-  [["on_failure", "stop_after"], "pause after", "whole", "so many failures in a row (5)"],
+  [["on_failure", "stop_after"], "pause after", "whole", "so many failures in a row, or never (5)"],
   [["pruning"], "pruning", ["", "median", "asha"], "stops trials that fall behind while they run (none)"],
   [["grace"], "grace", "text", "how long a stopped trial has after SIGINT (30s)"],
   [["follow_branch"], "newest commit", "boolean", "each trial runs the newest commit of the branch instead of the pinned one"],
@@ -55,8 +56,8 @@ function Field({ kind, value, set }) {
     return html`<select onChange=${(event) => set(event.target.value)}>${known.map((one) => html`<option key=${text(one)} value=${text(one)} selected=${one === (value ?? kind[0])}>${text(one) || "–"}</option>`)}</select>`;
   }
   if (kind === "boolean") return html`<input type="checkbox" checked=${value === true} onChange=${(event) => set(event.target.checked || "")} />`;
-  const typed = (event) => set(kind === "whole" && /^\d+$/.test(event.target.value.trim()) ? Number(event.target.value) : event.target.value.trim());
-  return html`<input size="12" inputmode=${kind === "whole" ? "numeric" : "text"} value=${text(value ?? "")} onChange=${typed} />`;
+  const typed = (event) => set(event.target.value.trim() === "never" ? null : kind === "whole" && /^\d+$/.test(event.target.value.trim()) ? Number(event.target.value) : event.target.value.trim());
+  return html`<input size="12" inputmode=${kind === "whole" ? "numeric" : "text"} value=${value === null ? "never" : text(value ?? "")} onChange=${typed} />`;
 }
 
-const text = (one) => (one !== null && typeof one === "object" ? JSON.stringify(one) : String(one));
+const text = (one) => (isMapping(one) || Array.isArray(one) ? jsonOf(one) : String(one));

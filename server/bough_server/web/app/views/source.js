@@ -42,7 +42,8 @@ function Environment({ raw, change, error }) {
   const lines = Object.entries(raw.env || {}).map(([name, value]) => `${name}=${value}`).join("\n");
   const wrong = errorAt(error, ["env"]);
   function read(event) {
-    const pairs = event.target.value.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => [line.split("=")[0].trim(), line.slice(line.indexOf("=") + 1)]);
+    const pairs = event.target.value.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => [line.split("=")[0].trim(), line.slice(line.indexOf("=") + 1)])
+      .map(([name, text]) => [name, String(raw.env?.[name]) === text ? raw.env[name] : text]); // a number that was left alone stays one
     change(put(raw, ["env"], pairs.length ? Object.fromEntries(pairs) : undefined));
   }
   return html`<details open=${lines !== "" || Boolean(wrong)}><summary>environment variables</summary><textarea rows="3" cols="40" aria-label="environment variables, one NAME=value a line" onChange=${read}>${lines}</textarea>${wrong ? html`<${Wrong} error=${wrong} />` : null}</details>`;

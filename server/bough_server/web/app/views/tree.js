@@ -1,5 +1,6 @@
 /** The hyperparameters as a tree that is edited in place: name, type, default, choices; added, taken away, dragged into another order. */
 import { useState } from "preact/hooks";
+import { numberOf } from "../decimal.js";
 import { as, at, childrenOf, fresh, full, move, put, rename, short, TYPES } from "../definition.js";
 import { errorAt, errorHere } from "../editor.js";
 import { html } from "../html.js";
@@ -72,7 +73,11 @@ function Default({ name, node, set }) {
 
 function Number_({ name, node, set }) {
   const isWhole = node.integer ?? Number.isInteger(node.default);
-  const typed = (event) => set({ default: Number.isFinite(parseFloat(event.target.value)) ? Number(event.target.value) : event.target.value });
+  function typed(event) {
+    const found = numberOf(event.target.value);
+    // A decimal one stays decimal when 2 is typed; what is no number is kept: the coordinator says what is wrong with it.
+    set({ default: Number.isNaN(Number(found)) ? event.target.value : Number(found), ...(!isWhole && Number.isInteger(Number(found)) ? { integer: false } : {}) });
+  }
   return html`<label>default <input inputmode="decimal" size="8" value=${node.default} onChange=${typed} /></label>
     <label><input type="checkbox" checked=${isWhole} aria-label=${`${name} is a whole number`} onChange=${(event) => set({ integer: event.target.checked })} /> whole</label>`;
 }
@@ -83,10 +88,10 @@ function Optional({ node, set }) {
 }
 
 function ChoiceList({ name, node, set }) {
-  const read = (text) => text.split(",").map((one) => one.trim()).filter(Boolean).map((one) => (node.type === "choice_number" && Number.isFinite(Number(one)) ? Number(one) : one));
+  const read = (text) => text.split(",").map((one) => one.trim()).filter(Boolean).map((one) => (node.type === "choice_number" && Number.isFinite(Number(one)) ? numberOf(one) : one));
   return html`<label>choices <input aria-label=${`choices of ${name}`} value=${(node.choices || []).join(", ")} onChange=${(event) => set({ choices: read(event.target.value) })} /></label>
-    <label>default <select value=${node.default ?? ""} onChange=${(event) => set({ default: (node.choices || []).find((one) => String(one) === event.target.value) })}><option value="">the first</option>
-      ${(node.choices || []).map((one) => html`<option key=${one} value=${one} selected=${one === node.default}>${one}</option>`)}</select></label>`;
+    <label>default <select value=${String(node.default ?? "")} onChange=${(event) => set({ default: (node.choices || []).find((one) => String(one) === event.target.value) })}><option value="">the first</option>
+      ${(node.choices || []).map((one) => html`<option key=${one} value=${String(one)} selected=${String(one) === String(node.default ?? "")}>${String(one)}</option>`)}</select></label>`;
 }
 
 /** The groups of a choice group, each with its own hyperparameters. */
