@@ -51,7 +51,8 @@ def curves(
 ) -> dict[str, Any]:
     """Return one trace in several trials: ``{"channel", "of", "trace", "channels", "curves"}``.
 
-    Each curve is ``{"number", "id", "x", "y"}``. ``of`` and ``trace`` say which trace of which channel that is, as `points` events name it.
+    Each curve is ``{"number", "id", "x", "y"}``. ``of`` and ``trace`` say which trace of which channel that is, as
+    `points` events name it.
 
     Args:
         channel: A channel's name, or ``channel/trace`` where it has several; None: the KPI, or the first main one.
