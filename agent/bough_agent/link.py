@@ -106,7 +106,8 @@ class Link:
             )
             return self._read(answer)
         except requests.RequestException as error:
-            raise Unavailable(
+            distrusted = _trust.distrust(self._url, error)
+            raise distrusted or Unavailable(
                 f"the coordinator at {self._url} cannot be reached ({_reason(error)}).",
                 "Check that it runs, and the address.",
             ) from None
@@ -153,12 +154,7 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     text = str(error)
-    for sign in (
-        "Connection refused",
-        "Name or service not known",
-        "Temporary failure in name resolution",
-        "certificate",
-    ):
+    for sign in ("Connection refused", "Name or service not known", "Temporary failure in name resolution"):
         if sign in text:
             return sign[0].lower() + sign[1:]
     return type(error).__name__

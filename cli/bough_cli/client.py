@@ -174,15 +174,16 @@ class Client:
                 allow_redirects=False,
                 verify=_trust.authority_for(self.url),
             )
-        except requests.RequestException:
-            raise self.silent() from None
+        except requests.RequestException as error:
+            raise self.silent(error) from None
         if not reply.ok:
             raise _refusal(reply, self.address)
         return reply
 
-    def silent(self) -> Unavailable:
-        """Return the error for a coordinator that does not answer."""
-        return Unavailable(
+    def silent(self, why: Exception | None = None) -> Unavailable:
+        """Return the error for a coordinator that does not answer, or not so that it can be trusted."""
+        distrusted = None if why is None else _trust.distrust(self.url, why)
+        return distrusted or Unavailable(
             f"the coordinator at {self.url} does not answer.", "Start it with `bough up`, or check the address."
         )
 
@@ -223,20 +224,28 @@ def find(url: str | None = None, key: str | None = None) -> Address | None:
 
 
 def running_here(folder: Path | None = None) -> Address | None:
-    """Return the coordinator of this user that runs on this machine, or None; one that was killed does not count."""
+    """Return the coordinator of this user that runs on this machine, or None; one that was killed does not count.
+
+    Raises:
+        Unavailable: One runs, with a certificate that is not trusted here.
+    """
     folder = folder or home.coordinator_home()
     told = home.read_json(folder / "coordinator.json")
     if told is None or not _is_alive(told.get("pid")):
         return None
-    if (folder / "tls.pem").is_file():
-        _trust.remember(str(told.get("url")), str(folder / "tls.pem"))
+    if told.get("certificate"):  # its own
+        _trust.remember(str(told.get("url")), str(told["certificate"]))
     address = Address(str(told.get("url")), home.read_text(folder / "admin.key"), str(folder))
     health = health_of(address.url)
     return address if health is not None and health.get("instance") == told.get("instance") else None
 
 
 def health_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
-    """Return what ``GET /health`` says, or None where nothing that speaks so answers in time."""
+    """Return what ``GET /health`` says, or None where nothing that speaks so answers in time.
+
+    Raises:
+        Unavailable: Something does, with a certificate that is not trusted here.
+    """
     import requests
 
     with requests.Session() as session:
@@ -245,7 +254,10 @@ def health_of(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
             where = f"{url}/api/v1/health"
             reply = session.get(where, timeout=timeout_s, allow_redirects=False, verify=_trust.authority_for(url))
             said = reply.json() if reply.ok else None
-        except (requests.RequestException, ValueError):
+        except (requests.RequestException, ValueError) as error:
+            distrusted = _trust.distrust(url, error)
+            if distrusted is not None:
+                raise distrusted from None
             return None
     return said if isinstance(said, dict) else None
 

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "The daemon that runs jobs on a machine."),
     "login": ("login", "Remember a coordinator and its key."),
     "key": ("key", "Create, list and revoke keys."),
+    "git-credential": ("git_credential", "Answer git for the coordinator's key: a credential helper."),
 }
 
 

@@ -25,6 +25,10 @@ NO_RECORDS = ":(top,exclude,glob)**/.bough/**"
 NOBODY = {"NAME": "bough", "EMAIL": "bough@localhost"}
 LARGE_BYTES = 100 * 1000**2  # that git does not hold yet: below, nobody is asked
 Agree = Callable[[str], bool]  # told what would be sent, says whether to
+# No program is asked what changed: git looks itself, since what is sent is what is on the disk. Clean filters, which
+# the user's own configuration defines, run as they do for `git add`: without them other content would be sent than the
+# user commits, such as in clear what git holds encrypted. A hook runs for none of these commands.
+_NO_PROGRAMS = ("-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit", "-c", "core.hooksPath=/dev/null")
 # An index of our own is written whole, whether or not the user's is split over several files.
 _INDEX_OPTIONS = (
     "-c",
@@ -200,7 +204,7 @@ def run(repository: git.Repo, *arguments: str, env: Mapping[str, str] | None = N
             stdin.seek(0)
         try:
             told = repository.git.execute(
-                ["git", *(_INDEX_OPTIONS if "GIT_INDEX_FILE" in more else ()), *arguments],
+                ["git", *_NO_PROGRAMS, *(_INDEX_OPTIONS if "GIT_INDEX_FILE" in more else ()), *arguments],
                 env=more,
                 istream=stdin,
                 stdout_as_string=False,

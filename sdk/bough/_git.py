@@ -50,6 +50,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _USERINFO = re.compile(r"(://)[^/@\s]+@")
 _AUTHORIZATION = re.compile(r"(authorization:)[^\n]*", re.IGNORECASE)
 
+_DAMAGE = re.compile(
+    r"is corrupt|loose object|inflate: |unable to unpack|unable to read (?:tree|sha1 file|[0-9a-f]{40})|"
+    r"bad (?:tree object|object HEAD)|missing (?:blob|tree|commit)|could not parse commit|garbage at end of|"
+    r"packfile \S+ (?:cannot|is|does not|index)|index file \S+ is|cannot be accessed|failed to read object"
+)
+
 _HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]"
 _HTTP = re.compile(r"https?://(?:" + _HOST + r")(?::[0-9]{1,5})?/[^?#]+")
 _SSH_URL = re.compile(r"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:" + _HOST + r")(?::[0-9]{1,5})?/[^?#]+")
@@ -99,14 +105,15 @@ def run(
         GitFailed: git is missing, failed, or took too long.
     """
     argv = command(args, git_dir=git_dir, with_token=token is not None)
-    remote = next((argument for argument in args if argument.startswith("https://")), None)
+    is_ours = token is not None  # keys go to a coordinator only
+    remote = next((argument for argument in args if is_ours and argument.startswith("https://")), None)
     variables = environment(token=token, env=env, allow_file=allow_file, remote=remote)
     name = "git " + (args[0] if args else "")
     if cwd is not None and not os.path.isdir(cwd):
         raise GitFailed("cannot run " + name + ": there is no folder " + cwd + ".", "Check the path.")
     returncode, out, raw = _communicate(argv, cwd, variables, input, timeout_s, name)
     if returncode != 0:
-        raise _failed(name, returncode, clean(raw, token))
+        raise _failed(name, returncode, clean(raw, token), git_dir or cwd or "")
     return out
 
 
@@ -132,7 +139,7 @@ def environment(
         token: As for `run`.
         env: As for `run`.
         allow_file: As for `run`.
-        remote: The URL that git will speak with, where the certificate may be one that was pinned.
+        remote: The URL of the coordinator that git will speak with; its certificate may be one that was pinned.
     """
     variables = {
         name: value
@@ -279,9 +286,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _failed(name: str, returncode: int, stderr: str) -> GitFailed:
+def is_damage(stderr: str) -> bool:
+    """Tell whether git complains of a repository whose objects cannot be read."""
+    return _DAMAGE.search(stderr) is not None
+
+
+def _failed(name: str, returncode: int, stderr: str, place: str = "") -> GitFailed:
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
     faults = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))] or lines[-1:]
+    if place and is_damage(stderr) and "remote:" not in stderr:
+        what = "the repository " + place + " is damaged: git cannot read an object of it."
+        do = "Check it with git fsck --full; then fetch what it lacks from where it is whole, or clone it anew."
+        return GitFailed(what, do, returncode, stderr[-_STDERR_CHARS:])
     said = faults[0].split(":", 1)[-1].strip() if faults else "exit code " + str(returncode)
     remedy = "" if faults and faults[0].startswith("remote:") else _remedy(stderr)  # the remote knows better
     return GitFailed(name + " failed: " + said.rstrip(".") + ".", remedy, returncode, stderr[-_STDERR_CHARS:])

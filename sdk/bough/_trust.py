@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from bough.errors import Denied, Unavailable, UsageError
 
+AUTHORITY = "SSL_CERT_FILE"  # OpenSSL's own variable
 FOLDER = "trusted"  # in a home: <host>_<port>.pem
 _TIMEOUT_S = 10.0
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -87,8 +88,35 @@ def load(folder: str) -> None:
 
 
 def authority_for(url: str) -> str | None:
-    """Return the file that a connection is verified against; None: the system's authorities."""
-    return _known.get(_origin(url)) if url.startswith("https://") else None
+    """Return the file that a connection is verified against; None: the system's authorities.
+
+    For an authority of one's own that is the file that the variable SSL_CERT_FILE names, for git as well.
+    """
+    if not url.startswith("https://"):
+        return None
+    return _known.get(_origin(url)) or os.environ.get(AUTHORITY) or None
+
+
+def distrust(url: str, error: Exception) -> Unavailable | None:
+    """Return the error for a coordinator whose certificate was the trouble with a request; None: it was something else.
+
+    Args:
+        url: Of the coordinator.
+        error: What the request ended with.
+    """
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" not in text:
+        return None
+    if "not valid for" in text or "doesn't match" in text:
+        return Unavailable(
+            "the certificate of the coordinator at {} is one for another name.".format(url),
+            "Use a name that it has: bough login https://NAME:PORT, and --coordinator for agents.",
+        )
+    return Unavailable(
+        "the certificate of the coordinator at {} is none that is trusted here.".format(url),
+        "Use the whole address that the coordinator printed, with # and the fingerprint; for an authority of your own "
+        "name its certificate in {}.".format(AUTHORITY),
+    )
 
 
 def git_environment(url: str) -> dict[str, str]:

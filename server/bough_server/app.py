@@ -64,7 +64,7 @@ ADDRESS_FILE = "coordinator.json"
 ROUTED = (access, optimizations, life, search, tables, models, jobs, recorded, records, agents, export, events)
 SHUTDOWN_S = 5  # how long open requests may take to end
 _CONNECTIONS = 2000
-_SWITCH_S = 0.001  # a thread that writes records lets the one that answers go on so soon; Python's 5 ms add up
+_SWITCH_S = 0.0005  # a thread that writes records lets the one that answers go on so soon; Python's 5 ms add up
 _PUBLIC = ("0.0.0.0", "::", "")
 
 Say = Callable[[str], None]
@@ -198,10 +198,11 @@ async def serve(config: Config, say: Say, ready: Callable[[str, Server], None] |
         async with build(config, closing) as (app, coordinator):
             certificate = certificate_of(config)
             server = Server(app, closing, certificate)
-            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.ground.instance):
+            own = None if certificate is None or config.tls_cert is not None else certificate[0]
+            with _stopping_on_signals(server), _address_file(config.home, url, coordinator.ground.instance, own):
                 say(f"coordinator listens on {url}" + _elsewhere(config.host, url))
-                if certificate is not None and config.tls_cert is None:
-                    say(f"its certificate is its own; connect to {_pinned(config, url, certificate[0])}")
+                if own is not None:
+                    say(f"its certificate is its own; connect to {_pinned(config, url, own)}")
                 if ready is not None:
                     ready(url, server)
                 await server.serve(sockets=[listener])
@@ -349,12 +350,12 @@ def _make_home(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def _address_file(home: Path, url: str, instance: str) -> Iterator[None]:
+def _address_file(home: Path, url: str, instance: str, certificate: Path | None) -> Iterator[None]:
     """Tell programs of this user where the coordinator is, as long as it answers; of several, the first one does."""
     path = home / ADDRESS_FILE
     with _held(home / "address.lock", wait=False) as is_first:
         if is_first:
-            with _written(path, url, instance):
+            with _written(path, url, instance, certificate):
                 yield
         else:
             yield
@@ -373,8 +374,9 @@ def _held(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def _written(path: Path, url: str, instance: str) -> Iterator[None]:
+def _written(path: Path, url: str, instance: str, certificate: Path | None) -> Iterator[None]:
     content = {"url": url, "pid": os.getpid(), "instance": instance, "version": __version__}
+    content["certificate"] = None if certificate is None else str(certificate)
     write_secret(path, json.dumps(content) + "\n")
     try:
         yield

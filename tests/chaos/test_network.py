@@ -25,7 +25,7 @@ from tests.e2e.conftest import a_machine, wait_for
 
 from bough_server.store import schema
 
-PROMISE = Promise(6, 8)
+PROMISE = Promise(20, 8) if IS_FULL else Promise(4, 6)
 SYNC = "POST /api/v1/agents/{id}/sync"
 LOST = (1, 3, 10) if IS_FULL else (1, 3)  # so many replies of each endpoint are lost, one after the other
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,10 +64,12 @@ def test_what_an_agent_could_not_ship_before_it_left_is_shipped_by_the_next(
 
     lab.coordinator.kill(back_at=0.0)
     (agent,) = lab.agents
+    process = agent.process
+    assert isinstance(process, subprocess.Popen)
     for _ in range(2):
-        agent.process.terminate()
-        wait_for(lambda: "stopping" in machine.said(agent.process), 20.0, "the agent's word")
-    agent.process.wait(20)
+        process.terminate()
+        wait_for(lambda: "stopping" in machine.said(process), 20.0, "the agent's word")
+    process.wait(20)
     (left,) = home.glob("attempts/*/files/*")
     assert left.stat().st_size == 24 << 20
     agent.kill(back_at=0.0)

@@ -61,9 +61,9 @@ def command(
         return 0
     app = _server("app")
     secured = {"tls": tls or tls_cert is not None, "tls_cert": tls_cert, "tls_key": tls_key, "tls_names": names}
-    settings = _config(folder, database, host=host, port=port, share_port=share_port, **secured, **limits)
+    config = settings(folder, database, host=host, port=port, share_port=share_port, **secured, **limits)
     local.end_after(end_with, lambda: bool(home.running_agents()))
-    return int(app.main(settings, click.echo, allow_plain_http=allow_plain_http))
+    return int(app.main(config, click.echo, allow_plain_http=allow_plain_http))
 
 
 @command.command("migrate")
@@ -73,7 +73,7 @@ def command(
 def migrate(given: dict[str, Any], folder: Path | None, database: str | None) -> None:
     """Bring the store's tables up to date; starting the coordinator does so too."""
     database_ = _server("store.database")
-    config = _config(folder or given["folder"], database or given["database"])
+    config = settings(folder or given["folder"], database or given["database"])
     store = database_.Database.open(config.store)
     store.close()
     click.echo("the store is up to date")
@@ -85,7 +85,7 @@ def migrate(given: dict[str, Any], folder: Path | None, database: str | None) ->
 @click.pass_obj
 def check(given: dict[str, Any], folder: Path | None, database: str | None) -> int:
     """Look whether everything holds that must hold of a store; the coordinator may run."""
-    config = _config(folder or given["folder"], database or given["database"])
+    config = settings(folder or given["folder"], database or given["database"])
     found = _server("backup").violations(config)
     for sentence in found:
         click.echo(sentence)
@@ -101,7 +101,7 @@ def check(given: dict[str, Any], folder: Path | None, database: str | None) -> i
 def backup(given: dict[str, Any], target: Path, folder: Path | None, database: str | None) -> None:
     """Copy everything into a new folder; the coordinator may run."""
     backup_, clock = _server("backup"), _server("service.clock")
-    config = _config(folder or given["folder"], database or given["database"])
+    config = settings(folder or given["folder"], database or given["database"])
     made = backup_.back_up(config, target.expanduser().absolute(), clock.SystemClock())
     click.echo(f"the backup is in {made}; it holds keys: keep it private")
 
@@ -114,7 +114,7 @@ def backup(given: dict[str, Any], target: Path, folder: Path | None, database: s
 def restore(given: dict[str, Any], source: Path, folder: Path | None, database: str | None) -> None:
     """Make a new home, and its store, from a backup."""
     backup_, clock = _server("backup"), _server("service.clock")
-    config = _config(folder or given["folder"], database or given["database"])
+    config = settings(folder or given["folder"], database or given["database"])
     backup_.restore(source, config, clock.SystemClock())
     click.echo(f"restored into {config.home}; start it: bough coordinator --home {config.home}")
 
@@ -136,7 +136,7 @@ def _server(module: str) -> Any:
         ) from None
 
 
-def _config(folder: Path | None, database: str | None, **more: Any) -> Config:
+def settings(folder: Path | None, database: str | None, **more: Any) -> Config:
     """Return the coordinator's settings.
 
     Raises:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bough.errors import UsageError
-from bough_cli import home, options, tables
+from bough_cli import options, tables
 
 
 @click.command("rebuild")
@@ -28,15 +29,19 @@ from bough_cli import home, options, tables
     type=click.Path(path_type=Path),
     help="Of the new coordinator. Default: ~/.bough/coordinator.",
 )
+@click.option("--database", metavar="URL", help="An empty postgresql://… for its store; default: a file in the home.")
 @options.as_json
-def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int:
+@click.pass_obj
+def command(
+    given: dict[str, Any], sources: tuple[str, ...], folder: Path | None, database: str | None, as_json: bool
+) -> int:
     """Make the coordinator's home anew from git: models, optimizations, jobs, points, logs, files.
 
     A clone that has everything is made by `git clone --mirror` of what the coordinator hosts. Exit code 1 says that
     some records could not be used; everything else is there.
     """
     try:
-        from bough_server import config
+        from bough_cli.commands import coordinator
         from bough_server.service.rebuild import LOST, rebuild
     except ImportError as error:
         raise UsageError(
@@ -44,7 +49,7 @@ def command(sources: tuple[str, ...], folder: Path | None, as_json: bool) -> int
             'Install them: pip install "bough[server]".',
         ) from None
     os.umask(0o077)
-    settings = config.Config(home=(folder or home.coordinator_home()).expanduser().absolute())
+    settings = coordinator.settings(folder or given["folder"], database or given["database"])
     with _bar() as progress:
         found = rebuild(settings, sources, progress)
     if as_json:

@@ -13,7 +13,7 @@ from bough_cli.client import Client
 from bough_cli.commands import job_records, life, reproduce
 from bough_cli.commands.optimization import trial_row
 from bough_cli.commands.run import POLL_S, copy_log, follow, verdict
-from bough_cli.records import sources
+from bough_cli.records import handed_in, sources
 from bough_cli.records.sources import Sources
 from bough_cli.wording import Row
 
@@ -130,7 +130,7 @@ def log(where: Sources, job: str, is_following: bool) -> None:
         if client is not None:
             _print_log(client, str(row["id"]), is_following)
             return
-    job_records.write(where.record(job).read("log.txt"))
+    job_records.write(handed_in.log(where.record(job)))
 
 
 def _print_log(client: Client, job: str, is_following: bool) -> None:

@@ -95,10 +95,12 @@ def checkout(where: Sources, job: str, folder: str | None, worktree: bool, branc
         taking_out.into_worktree(record, place, branch)
         click.echo(f"{record.title} is in {place}, {'detached' if branch is None else f'on branch {branch}'}")
         return
-    empty = taking_out.into_folder(record, place)
+    empty, pointers = taking_out.into_folder(record, place)
     click.echo(f"{record.title} is in {place}: its code, and in .bough/ what it reported")
     for path in empty:
         click.echo(f"{_one_line(path)} is a submodule, and its commit is not part of the record.", err=True)
+    for path in pointers:
+        click.echo(f"{_one_line(path)} is a pointer of Git LFS: its content is not part of the record.", err=True)
 
 
 COMMANDS = (files, cat, diff, checkout)

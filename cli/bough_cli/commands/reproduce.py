@@ -54,6 +54,7 @@ def reproduce(
             click.echo(wording.harmless(line))
         if keep is not None:
             click.echo(f"kept: {place}")
+        click.echo(wording.harmless(verdict.conclusion(found, record.title)))
     return 0 if found.is_equal else 1
 
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bough import _git
+from bough import _git, _git_links
 from bough.errors import UsageError
 from bough_cli.records import objects
 from bough_cli.records.record import Record
@@ -20,8 +20,11 @@ _OPTIONS = (
 )
 
 
-def into_folder(record: Record, folder: Path) -> list[str]:
-    """Put code and ``.bough/`` of a record into a new or empty folder; return the submodules that stayed empty.
+def into_folder(record: Record, folder: Path) -> tuple[list[str], list[str]]:
+    """Put code and ``.bough/`` of a record into a new or empty folder.
+
+    Returns:
+        The submodules that stayed empty, and the files that are pointers of Git LFS instead of their contents.
 
     Raises:
         UsageError: Something is in the folder, or it cannot be written.
@@ -32,7 +35,16 @@ def into_folder(record: Record, folder: Path) -> list[str]:
     except OSError as error:
         raise UsageError(f"the folder {folder} cannot be made: {error.strerror}.", "Name another one.") from None
     tree(record.git_dir, record.oid, folder)
-    return [entry.path for entry in record.files(with_code=True) if entry.mode == "160000"]
+    entries = record.files(with_code=True)
+    pointers = [one.path for one in entries if one.size <= _git_links.MAX_POINTER and _is_pointer(folder / one.path)]
+    return [entry.path for entry in entries if entry.mode == "160000"], pointers
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        return not path.is_symlink() and path.is_file() and _git_links.POINTER.match(path.read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def tree(git_dir: str, commit: str, folder: Path) -> None:

@@ -18,6 +18,7 @@ from bough_cli.records.comparing import Sides, differing
 from bough_cli.records.record import Record
 
 BUILD_S = 3600.0
+_OF_MACHINE = ("python", "implementation", "machine", "system")
 PIP_LINES = 3
 _SKIPPED = ("pip", "setuptools", "wheel", "bough")  # the tools that install, and what is injected into every job
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -47,13 +48,18 @@ def compare(record: Record, here: Mapping[str, Any] | None) -> Sides:
     """
     was = recorded(record)
     now = here or {}
-    told = [name for name in ("python", "implementation", "machine", "system") if name in was]
+    told = [name for name in _OF_MACHINE if name in was]
     sides = differing({name: was[name] for name in told}, {name: now.get(name) for name in told})
     for group in ("packages", "variables"):
         if group in was:
             found = differing(_without_tools(was[group]), _without_tools(now.get(group) or {}))
             sides |= {name if group == "packages" else f"${name}": pair for name, pair in found.items()}
     return sides
+
+
+def is_package(name: str) -> bool:
+    """Tell whether a name of what `compare` returns is that of a package."""
+    return name not in _OF_MACHINE and not name.startswith("$")
 
 
 def _without_tools(packages: Mapping[str, Any]) -> dict[str, Any]:

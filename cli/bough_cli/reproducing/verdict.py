@@ -16,6 +16,7 @@ from bough_cli import wording
 from bough_cli.records.comparing import Sides
 from bough_cli.records.record import Record
 from bough_cli.reproducing import reported
+from bough_cli.reproducing.environments import is_package
 from bough_cli.reproducing.instructions import run_of
 from bough_cli.reproducing.reported import Channel
 from bough_cli.wording import Row
@@ -178,8 +179,11 @@ def sentences(verdict: Verdict, environment_is_known: bool) -> list[str]:
     lines = [f"environment: {'differs' if verdict.environment else 'the same'}"]
     if not environment_is_known:
         lines[0] += ", as far as the record says it: it holds no list of packages"
+    packages = {name: pair for name, pair in verdict.environment.items() if is_package(name)}
     for name, (was, now) in verdict.environment.items():
-        lines.append(f"  {name}: recorded {wording.number(was)}, here {wording.number(now)}")
+        if name not in packages:
+            lines.append(f"  {name}: recorded {wording.number(was)}, here {wording.number(now)}")
+    lines += _of_packages(packages)
     if verdict.ended[0] != verdict.ended[1]:
         lines.append(f"end: recorded {verdict.ended[0]}, here {verdict.ended[1]}")
     if verdict.first is not None:
@@ -189,6 +193,46 @@ def sentences(verdict: Verdict, environment_is_known: bool) -> list[str]:
     name = f" {verdict.channel}" if verdict.channel else ""
     lines.append(f"KPI{name}: recorded {_exact(verdict.recorded)}, here {_exact(verdict.here)}: {told}")
     return lines
+
+
+_MOST = 5  # packages that are named of each kind; --json has all
+
+
+def _of_packages(sides: Sides) -> list[str]:
+    other = [f"{name} {was} (here {now})" for name, (was, now) in sides.items() if was is not None and now is not None]
+    missing = [f"{name} {was}" for name, (was, now) in sides.items() if now is None]
+    more = [f"{name} {now}" for name, (was, now) in sides.items() if was is None]
+    kinds = (("of another version here", other), ("missing here", missing), ("only here", more))
+    return [f"  packages {kind}: {len(some)}: {_some(some)}" for kind, some in kinds if some]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+
+
+def conclusion(verdict: Verdict, title: str) -> str:
+    """Return the verdict in one sentence.
+
+    Args:
+        verdict: What came out.
+        title: What people call the job.
+    """
+    was, now = verdict.ended
+    if verdict.recorded is None and verdict.here is None:
+        if verdict.is_equal:
+            return f"{title} is reproduced: without a KPI, and ended ({now}) as recorded."
+        return f"{title} is not reproduced: it ended with {now}, recorded was {was}."
+    name = f"its KPI {verdict.channel}" if verdict.channel else "its KPI"
+    if verdict.is_equal:
+        exactly = (
+            "exactly as recorded" if verdict.recorded == verdict.here else f"recorded was {_exact(verdict.recorded)}"
+        )
+        return f"{title} is reproduced: {name} is {_exact(verdict.here)}, {exactly}."
+    if verdict.here is None:
+        return (
+            f"{title} is not reproduced: it gave no KPI and ended with {now}, recorded was {_exact(verdict.recorded)}."
+        )
+    return f"{title} is not reproduced: {name} is {_exact(verdict.here)}, recorded was {_exact(verdict.recorded)}."
 
 
 def _exact(value: float | None) -> str:

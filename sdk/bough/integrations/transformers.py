@@ -36,9 +36,7 @@ class Callback(TrainerCallback):
         self._metrics = Metrics(job, kpi, maximize)
         self._reported = 0
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Optional[Dict[str, Any]] = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Optional[Dict[str, Any]] = None, **kwargs: Any) -> None:
         """Send what the Trainer logs; its evaluations come here too."""
         if state.is_world_process_zero:
             found = {name: value for name, value in (logs or {}).items() if name != "epoch"}

@@ -8,7 +8,7 @@
     .bough/space.json         the version of the space that its values were drawn from            (trials)
     .bough/environment.json   interpreter, packages, machines, and what the script reported of them
     .bough/channels/<name>.csv    every point of the accepted attempt
-    .bough/log.txt            its log; the middle is left out when it is long
+    .bough/log.txt            its log; of a long one the middle is left out, and log.txt.gz is all of it
     .bough/exit.json          how the supervisor saw it end
     .bough/files/…            what the job handed in; a large content as a pointer
     .bough/tables/<name>.jsonl    rows of other tables that belong to it, such as documents
@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bough import _git, definition
-from bough_server.archive import records
+from bough_server.archive import logs, records
 from bough_server.archive.files import FOLDER, handed_in
 from bough_server.archive.gathering import Attempt, Ended
 from bough_server.archive.records import FORMAT, RecordData, finite, json_lines, stored_json_file
@@ -31,8 +31,6 @@ from bough_server.store import reads
 from bough_server.store.contents import ContentStore
 
 Row = Mapping[str, Any]
-HEAD_BYTES = 256 * 1024  # of the log
-TAIL_BYTES = 768 * 1024
 _ENVIRONMENT = ("python", "platform", "packages", "hardware", "cuda", "gpu")  # infos that describe the environment
 
 # Columns that a record does not hold: what is elsewhere in it, what only means something while a job is not over, and
@@ -177,7 +175,8 @@ def _channels(attempt: Attempt) -> list[dict[str, Any]]:
 def _reported(ended: Ended, attempt: Attempt, folder: str, contents: ContentStore | None) -> dict[str, bytes]:
     files = dict(_curves(attempt, folder))
     if attempt.log_bytes or not folder:
-        files[f"{folder}log.txt"] = _log(ended, attempt)
+        found = _log(ended, attempt, contents)
+        files |= {f"{folder}{name}": content for name, content in found.items()}
     files |= {f"{folder}{FOLDER}{path}": content for path, content in handed_in(attempt, contents)}
     for table, rows in attempt.others.items():
         files[f"{folder}tables/{table}.jsonl"] = json_lines(_but(row, _OF_WHICH) for row in rows)
@@ -194,15 +193,11 @@ def _curves(attempt: Attempt, folder: str) -> Iterator[tuple[str, bytes]]:
         yield f"{folder}channels/{name}", records.channel_csv(channel["traces"], columns)
 
 
-def _log(ended: Ended, attempt: Attempt) -> bytes:
-    number, total = attempt.row["attempt"], attempt.log_bytes
-    if attempt.log is not None or total == 0:
-        return attempt.log or b""
-    if total <= HEAD_BYTES + TAIL_BYTES:
-        return ended.log(number, 0, total)
-    head, tail = ended.log(number, 0, HEAD_BYTES), ended.log(number, total - TAIL_BYTES, TAIL_BYTES)
-    left_out = total - HEAD_BYTES - TAIL_BYTES
-    return head + b"\n... %d bytes were left out here ...\n" % left_out + tail
+def _log(ended: Ended, attempt: Attempt, contents: ContentStore | None) -> dict[str, bytes]:
+    if attempt.log is not None:
+        return {logs.TEXT: attempt.log}
+    number = attempt.row["attempt"]
+    return logs.in_record(lambda start, limit: ended.log(number, start, limit), attempt.log_bytes, contents)
 
 
 def _message(job: Row) -> str:

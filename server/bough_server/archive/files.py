@@ -8,6 +8,7 @@ more than `TOGETHER_BYTES`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,12 +19,19 @@ TABLE = "job_files"
 FOLDER = "files/"
 INLINE_BYTES = 1024 * 1024
 TOGETHER_BYTES = 16 * INLINE_BYTES
+_POINTER = re.compile(rb"bough content\nsha256 ([0-9a-f]{64})\nbytes ([0-9]{1,15})\n")
 Row = Mapping[str, Any]
 
 
 def pointer(row: Row) -> bytes:
     """Return what stands in the place of a content that is not in git."""
     return f"bough content\nsha256 {row['sha256']}\nbytes {row['bytes']}\n".encode()
+
+
+def pointed(content: bytes) -> tuple[str, int] | None:
+    """Return SHA-256 and length of the content that a pointer stands for; None where it is no pointer."""
+    found = _POINTER.fullmatch(content)
+    return None if found is None else (found[1].decode(), int(found[2]))
 
 
 def handed_in(attempt: Attempt, contents: ContentStore | None) -> Iterator[tuple[str, bytes]]:

@@ -26,6 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 BACKENDS = 4
 _CHUNK = 64 * 1024
 _STDERR_BYTES = 4000
+_END_S = 10.0  # that git is given to end by itself once it has answered
 _MAX_HEAD_BYTES = 16 * 1024
 
 _PATH = re.compile(
@@ -144,6 +145,9 @@ class HttpBackend:
         listening = asyncio.create_task(_listen(process))
         try:
             yield process
+            # It has answered, and ends. To signal it now would take its exit code from under asyncio, which complains.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _END_S)
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

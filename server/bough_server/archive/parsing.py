@@ -21,7 +21,7 @@ import numpy as np
 from sqlalchemy import Boolean, Float, Integer, Table, Text
 
 from bough import _layout, _paths
-from bough_server.archive import records
+from bough_server.archive import logs, records
 from bough_server.archive.assembly import ENVIRONMENT, OF_ENVIRONMENT, RECORDED
 from bough_server.archive.gathering import OTHERS
 from bough_server.archive.reading import Record
@@ -72,6 +72,7 @@ class JobRows:
     environments: dict[int, dict[str, Any]] = field(default_factory=dict)  # what each attempt ran in
     contents: list[dict[str, Any]] = field(default_factory=list)
     recorded: list[dict[str, Any]] = field(default_factory=list)
+    whole_logs: dict[int, bytes] = field(default_factory=dict)  # of attempts with a long one: log.txt.gz
     kpi_settings: dict[str, Any] = field(default_factory=dict)
     definition: Json | None = None
 
@@ -264,11 +265,25 @@ def _add_report(found: JobRows, report: Json, record: Record, folder: str, attem
         found.channels.append(_channel({**told, **key}, last, record, folder))
     for name, value in _dict(report, "infos").items():
         found.infos.append({**key, "name": name, "value": value})
-    log = record.files.get(f"{folder}log.txt") or b""
+    if whole := record.files.get(f"{folder}{logs.WHOLE}"):
+        found.whole_logs[attempt] = whole
+    add_log(found, attempt, record.files.get(f"{folder}{logs.TEXT}") or b"")
+
+
+def add_log(found: JobRows, attempt: int, log: bytes) -> None:
+    """Add the log of an attempt, in the place of what was taken for it before."""
+    key = {"job": found.job["id"], "attempt": attempt}
+    found.logs = [one for one in found.logs if one["attempt"] != attempt]
+    found.streams = [one for one in found.streams if (one["attempt"], one["stream"]) != (attempt, _layout.LOG_STREAM)]
+    for offset in range(0, len(log), _LOG_CHUNK):
+        piece = log[offset : offset + _LOG_CHUNK]
+        found.logs.append({**key, "offset": offset, "n": len(piece), "data": zlib.compress(piece, 1)})
     if log:
-        found.logs.append({**key, "offset": 0, "n": len(log), "data": zlib.compress(log, 1)})
         stream = {**key, "stream": _layout.LOG_STREAM, "acked": len(log), "crc": zlib.crc32(log)}
         found.streams.append({**stream, "bad_lines": 0, "lost_lines": 0, "header": None})
+
+
+_LOG_CHUNK = 1024 * 1024
 
 
 def _add_journals(found: JobRows, journals: Iterable[Json], attempt: int) -> None:

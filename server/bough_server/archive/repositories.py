@@ -18,6 +18,7 @@ from bough.errors import UsageError
 from bough_server.archive.records import INCOMING_REFS
 
 CODE_REFS = "refs/bough/code/"
+BRANCH = "refs/heads/main"  # the commit that was sent last; nobody can push to it
 MAX_PUSH_BYTES = 4 * 1024**3  # of one push; a model's code is not the place for data sets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -39,6 +40,13 @@ if [ "$(git cat-file -t "$3" 2>/dev/null)" != commit ]; then
     echo "$3 is not a commit. Push a commit." >&2
     exit 1
 fi
+"""
+
+# The newest commit that was pushed is what a plain clone stands on.
+_POST_UPDATE_HOOK = f"""#!/bin/sh
+for ref in "$@"; do
+    case "$ref" in {CODE_REFS}*) git update-ref {BRANCH} "${{ref#{CODE_REFS}}}" ;; esac
+done
 """
 
 _CONFIG = f"""
@@ -77,6 +85,20 @@ def is_name(text: str) -> bool:
     """Tell whether a text may be the owner or the name of a model, and so a folder here."""
     forbidden = text.endswith((".git", ".lock", ".")) or ".." in text
     return _NAME.fullmatch(text) is not None and not forbidden
+
+
+def stand(repository: Path) -> None:
+    """Let a repository into which no commit was pushed have a branch all the same: at the newest commit of its code.
+
+    Raises:
+        GitFailed: The repository is damaged, or the disk is full.
+    """
+    place = str(repository)
+    if _git.run(["for-each-ref", "--", BRANCH], git_dir=place):
+        return
+    newest = ["for-each-ref", "--sort=-committerdate", "--count=1", "--format=%(objectname)", "--", CODE_REFS]
+    if oid := _git.run(newest, git_dir=place).decode().strip():
+        _git.run(["update-ref", BRANCH, oid], git_dir=place)
 
 
 class Repositories:
@@ -136,11 +158,11 @@ class Repositories:
             raise
 
     def _write_hook(self) -> None:
-        hook = self.hooks / "update"
-        fresh = self.hooks / ".update"
-        fresh.write_text(_UPDATE_HOOK)
-        fresh.chmod(0o700)
-        os.replace(fresh, hook)
+        for name, text in (("update", _UPDATE_HOOK), ("post-update", _POST_UPDATE_HOOK)):
+            fresh = self.hooks / f".{name}"
+            fresh.write_text(text)
+            fresh.chmod(0o700)
+            os.replace(fresh, self.hooks / name)
 
     def _sweep(self) -> None:
         """Remove what a killed coordinator left half made."""

@@ -10,7 +10,7 @@ elsewhere and not here (`joining`). What is sound and cannot be joined with what
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import INCOMING_REFS, KEPT_REFS, kept_ref
-from bough_server.archive.repositories import CODE_REFS
+from bough_server.archive.repositories import CODE_REFS, stand
 from bough_server.service import intake, joining, states
 from bough_server.service.joining import Apart
 from bough_server.store import schema
@@ -101,6 +101,7 @@ def take(store: Database, repository: Path, model: str, contents: ContentStore) 
     kept = [f"update {name} {oid}" for name, oid in batch.kept.items()]
     _update(repository, [*kept, *(f"delete {name} {oid}" for name, oid in refs.items())])
     _sweep(repository)
+    stand(repository)
     return taken
 
 
@@ -190,7 +191,7 @@ class _Batch:
             joining.take_over(tx, known, chain)
         intake.add_jobs(tx, self._jobs)
         for found in self._renewed:
-            if _is_over(tx, found.job):  # its user may have let it run here in the meantime
+            if _is_over(tx, found.job, self._joined):  # its user may have let it run here in the meantime
                 intake.renew_job(tx, found, tell=found.job["optimization"] not in self._joined)
         for chain in self._chains.values():
             intake.add_history(tx, chain, self._refused)
@@ -314,10 +315,11 @@ class _Batch:
     def _goes_on(self, record: Record, found: JobRows, name: str) -> bool:
         """Tell whether a record is that of a later attempt of a job that is over here, on top of the one here.
 
-        The ref may be there already: an earlier look was ended by a crash.
+        Or of the same attempt, where its optimization reckons the KPI otherwise since, and that is taken over. The ref
+        may be there already: an earlier look was ended by a crash.
         """
         own = self._own.get(name)
-        if own is None or not self._store.read_sync(lambda tx: _is_over(tx, found.job)):
+        if own is None or not self._store.read_sync(lambda tx: _is_over(tx, found.job, self._joined)):
             return False
         return _is_part(self._repository, own, record.oid)
 
@@ -368,13 +370,21 @@ def _kind(ref: str) -> str:
 _SAME = ("model", "optimization", "generation", "number", "ask_number", "values")  # whenever a job runs
 
 
-def _is_over(tx: Connection, later: Mapping[str, Any]) -> bool:
-    """Tell whether a job has ended and become a record here, in an earlier attempt than ``later``."""
+_SCORED = ("state", "kpi", "kpi_last", "kpi_best", "kpi_best_x")  # what another rule of the KPI may change
+
+
+def _is_over(tx: Connection, later: Mapping[str, Any], joined: Container[str]) -> bool:
+    """Tell whether a job has ended and become a record here, in an earlier attempt than ``later``.
+
+    With one of the optimizations ``joined`` it may be the same attempt, if its KPI is another one.
+    """
     table = schema.jobs
     row = tx.execute(select(table).where(table.c.id == later["id"])).mappings().one()
     is_same = all(row[name] == later[name] for name in _SAME)
     is_recorded = row["state"] in states.TERMINAL and row["record"] is not None
-    return is_same and is_recorded and bool(row["attempt"] < later["attempt"])
+    is_rescored = later["optimization"] in joined and any(row[name] != later[name] for name in _SCORED)
+    is_later = row["attempt"] < later["attempt"] or (row["attempt"] == later["attempt"] and is_rescored)
+    return is_same and is_recorded and is_later
 
 
 def _name(repository: Path, good: Mapping[str, tuple[str, str | None]]) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
-from bough_server.archive import files
+from bough_server.archive import files, logs
 from bough_server.archive.chains import ModelRows, OptimizationRows
 from bough_server.archive.gathering import OTHERS
-from bough_server.archive.parsing import BadRecord, JobRows
+from bough_server.archive.parsing import BadRecord, JobRows, add_log
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import job_ref
 from bough_server.service import definitions, environments, told
@@ -67,9 +67,14 @@ def _points(channel: Row, chunk: codec.Chunk | None) -> reads.Points:
 def keep_contents(contents: ContentStore, found: JobRows, record: Record, reader: Reader) -> int:
     """Put the contents of a job's files into the content store, those that the record holds; return how many lack.
 
-    ``found.contents`` are then the rows of those that are there.
+    ``found.contents`` are then the rows of those that are there, and long logs are whole where they can be.
     """
     absent = 0
+    for attempt, content in found.whole_logs.items():
+        log = logs.of_store(content, contents)
+        absent += log is None
+        if log is not None:
+            add_log(found, attempt, log)
     for row in found.others.get(schema.job_files, []):
         folder = "" if row["attempt"] == found.job["attempt"] else f"attempts/{row['attempt']}/"
         oid = record.ids.get(f"{folder}{files.FOLDER}{row['path']}")

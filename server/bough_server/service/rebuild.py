@@ -12,6 +12,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from sqlalchemy import Connection, delete, select
+
 from bough import _git
 from bough.errors import UsageError
 from bough_server.archive import objects, upkeep
@@ -21,15 +23,16 @@ from bough_server.archive.objects import Objects
 from bough_server.archive.parsing import BadRecord, JobRows, job_rows
 from bough_server.archive.reading import Reader, Record
 from bough_server.archive.records import JOB_REFS, MODEL_REFS, OPTIMIZATION_REFS
-from bough_server.archive.repositories import Repositories, split_model
+from bough_server.archive.repositories import Repositories, split_model, stand
 from bough_server.config import Config
 from bough_server.service import intake
+from bough_server.store import schema
 from bough_server.store.contents import ContentStore
 from bough_server.store.database import Database
 
 BATCH = 500
 _FETCH_S = 3600.0
-_WANTED = ("code", "models", "optimizations", "jobs")  # below refs/bough/
+_WANTED = ("code", "models", "optimizations", "jobs", "kept")  # below refs/bough/
 LOST = (
     "Not in git, and so not here: keys, logins, kept views and agents' own secrets. Agents log in anew with a key from "
     "`bough key create`, and trials that were running start again with the same values."
@@ -66,37 +69,77 @@ def rebuild(config: Config, sources: Sequence[str], progress: Progress) -> Rebui
         progress: Is told how far it is.
 
     Raises:
-        UsageError: There is a coordinator already, or a source is no repository with records.
+        UsageError: There is a coordinator already, or a source is no (whole) repository with records.
         BoughError: A source cannot be fetched, or the home cannot be written.
     """
-    if config.database.exists():
-        raise UsageError(f"{config.home} holds a coordinator already.", "Name another --home, or move it away.")
+    _check_empty(config)
     found = Rebuilt()
     repositories = Repositories(config.repositories)
     for source in sources or [str(repositories.path(model)) for model in repositories.models()]:
         _fetch(source, repositories, found, progress)
     if not found.models:
         raise UsageError(f"{config.home} holds no repositories.", "Name a clone of one: --from REPO.")
-    store = Database.open(config.database)
+    store = Database.open(config.store)
     try:
         for model in found.models:
             contents = ContentStore(config.contents)
             _Rebuild(store, repositories.path(model), model, found, progress, contents).run()
-    except BaseException:
+    except BaseException:  # half a store must not be taken for a whole one
+        if config.database_url is not None:
+            store.write_sync(_empty)
         store.close()
-        for left in config.home.glob(f"{config.database.name}*"):  # half a store must not be taken for a whole one
+        for left in config.home.glob(f"{config.database.name}*"):
             left.unlink(missing_ok=True)
         raise
     store.close()
     return found
 
 
+def _check_empty(config: Config) -> None:
+    if config.database.exists():
+        raise UsageError(f"{config.home} holds a coordinator already.", "Name another --home, or move it away.")
+    if config.database_url is None:
+        return
+    store = Database.open(config.store)
+    try:
+        taken = store.read_sync(lambda tx: [t.name for t in _FILLED if tx.execute(select(t).limit(1)).first()])
+    finally:
+        store.close()
+    if taken:
+        raise UsageError(
+            f"the database holds a coordinator already: there are rows in {', '.join(taken)}.",
+            "Name an empty one: --database postgresql://….",
+        )
+
+
+_FILLED = (schema.models, schema.optimizations, schema.jobs)
+
+
+def _empty(tx: Connection) -> None:
+    for table in reversed(schema.metadata.sorted_tables):
+        tx.execute(delete(table))
+
+
+def _address(source: str) -> str:
+    """Return what git is given for a source: a folder's path, or a URL that it may follow."""
+    place = Path(source).expanduser()
+    if place.is_dir():
+        return str(place.resolve())
+    if "://" not in source and ":" not in source:
+        raise UsageError(f"there is no folder {source}.", f"Name a clone of what a coordinator hosts, {_ALL}.")
+    return _git.check_url(source, allow_file=True)
+
+
 def _fetch(source: str, repositories: Repositories, found: Rebuilt, progress: Progress) -> None:
     """Bring everything of one source into the repositories of its models."""
-    place = Path(source).expanduser()
-    url = str(place.resolve()) if place.is_dir() else _git.check_url(source, allow_file=True)
+    url = _address(source)
     progress(f"fetching {source}", 0, 0)
-    there = _git.run(["ls-remote", "--", url, f"{MODEL_REFS}*"], timeout_s=_FETCH_S, allow_file=True).decode()
+    try:
+        there = _git.run(["ls-remote", "--", url, f"{MODEL_REFS}*"], timeout_s=_FETCH_S, allow_file=True).decode()
+    except _git.GitFailed as error:
+        if not Path(url).is_dir():
+            raise
+        raise UsageError(f"{source} is no git repository, or a damaged one.", f"See: git -C {source} fsck.") from error
     models = [line.split("\t")[1].removeprefix(MODEL_REFS) for line in there.splitlines()]
     if not models:
         raise UsageError(
@@ -111,6 +154,9 @@ def _fetch(source: str, repositories: Repositories, found: Rebuilt, progress: Pr
             _git.run(command, git_dir=str(repository), timeout_s=_FETCH_S, allow_file=True, env=LAZY_REFS)
         except _git.GitFailed as error:
             if "[rejected]" not in error.stderr:
+                if Path(url).is_dir() and _git.is_damage(error.stderr):
+                    do = f"See: git -C {source} fsck --full; name another clone, or fetch what it lacks into it."
+                    raise UsageError(f"{source} is damaged: git cannot read an object of it.", do) from error
                 raise
             for line in error.stderr.splitlines():
                 if "[rejected]" in line:
@@ -144,6 +190,7 @@ class _Rebuild:
         self._refused: dict[str, str] = {}  # ids of jobs whose records are not used → why
 
     def run(self) -> None:
+        stand(self._repository)
         upkeep.pack(self._repository)
         with Objects(self._repository) as source:
             reader = Reader(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from tests.integration.api.running import Running
 
 from bough import _git
 from bough._git import GitFailed
+from bough_server.archive import commits
+from bough_server.archive.records import RecordData
 from bough_server.archive.repositories import Repositories
 
 
@@ -51,7 +54,7 @@ def push(api: Running, key: str, path: Path, refspec: str, model: str = "me/digi
 
 
 def refs(api: Running, model: str = "me/digits") -> dict[str, str]:
-    out = _git.run(["ls-remote", f"{api.url}/git/{model}.git"], token=api.admin).decode()
+    out = _git.run(["ls-remote", f"{api.url}/git/{model}.git", "refs/bough/*"], token=api.admin).decode()
     return {name: sha for sha, name in (line.split() for line in out.splitlines())}
 
 
@@ -294,3 +297,45 @@ def test_what_waits_to_be_checked_is_not_replaced(tmp_path: Path, work: Path) ->
         _git.run([*command, f"HEAD:{ref}"], cwd=str(work), allow_file=True, env=env)
 
     assert _git.run(["rev-parse", ref], git_dir=place).decode().strip() == first
+
+
+def test_a_user_clones_a_model_with_plain_git_and_the_key_is_nowhere(
+    api: Running, work: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (work / "bough.yml").write_text("model: me/cloned\ncommand: python train.py\n")
+    for text in (b"print(2)\n", b"print(3)\n"):
+        newest = commit(work, {"train.py": text})
+        push(api, api.admin, work, code(newest), "me/cloned")
+    repository = Repositories(api.home / "git").ensure("me/cloned")
+    commits.write(
+        repository, [RecordData("refs/bough/jobs/manual/0000-abcdefgh", newest, 1.0, "a job\n", {"log.txt": b"x"})]
+    )
+    parts = [str(Path(__file__).resolve().parents[3] / part) for part in ("sdk", "agent", "server", "cli")]
+    helper = f"!{sys.executable} -m bough_cli git-credential"
+    user = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(parts)}
+    user |= {"BOUGH_COORDINATOR": api.url, "BOUGH_SECURE_KEY": api.admin, "GIT_TERMINAL_PROMPT": "0"}
+    url = f"{api.url}/git/me/cloned.git"
+
+    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", *args]
+        return subprocess.run(
+            command, cwd=tmp_path, env={**user, **environ}, capture_output=True, text=True, timeout=60
+        )
+
+    done = run("clone", "-c", f"credential.helper={helper}", "-c", "remote.origin.fetch=refs/bough/*:refs/bough/*", url)
+
+    assert done.returncode == 0, done.stderr
+    assert "empty" not in done.stderr
+    clone = tmp_path / "cloned"
+    assert (clone / "train.py").read_bytes() == b"print(3)\n"
+    assert head(clone) == newest
+    assert _git.run(["branch", "--show-current"], cwd=str(clone)) == b"main\n"
+    names = _git.run(["for-each-ref", "--format=%(refname)", "refs/bough/jobs"], cwd=str(clone)).decode()
+    assert names == "refs/bough/jobs/manual/0000-abcdefgh\n"
+    assert api.admin not in (clone / ".git" / "config").read_text()
+    assert run("-C", "cloned", "fetch", "-q").returncode == 0
+    elsewhere = run("clone", "-c", f"credential.helper={helper}", url, "other", BOUGH_COORDINATOR="http://127.0.0.1:1")
+    assert elsewhere.returncode != 0, "the key of one coordinator is no other's"
+    assert "Unknown child process" not in caplog.text
+    with pytest.raises(GitFailed, match="push failed"):
+        push(api, api.admin, work, f"{newest}:refs/heads/main", "me/cloned")

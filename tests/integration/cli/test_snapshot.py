@@ -337,3 +337,32 @@ def test_a_change_within_the_second_of_the_last_commit_is_not_missed(repository:
         (place / "a").write_text(f"{round_ + 5}\n")
 
         assert show(place, source.find(str(place), dirty=True).commit, "a") == f"{round_ + 5}"
+
+
+def test_no_file_system_monitor_and_no_hook_is_asked_and_a_clean_filter_runs_as_for_git_add(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """A monitor may say that nothing changed; a filter is what keeps a secret out of git."""
+    place = repository({"bough.yml": DEFINITION, ".gitattributes": "secret filter=hide\n", "train.py": "1\n"})
+    canary = tmp_path / "canary"
+    liar = tmp_path / "monitor"
+    liar.write_text(f"#!/bin/sh\ntouch {canary}\nprintf 'x\\0'\n")
+    liar.chmod(0o755)
+    for name in ("post-index-change", "pre-commit", "post-commit"):
+        hook = place / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(liar.read_text())
+        hook.chmod(0o755)
+    git(place, "config", "core.fsmonitor", str(liar))
+    git(place, "config", "filter.hide.clean", "sed s/hunter2/hidden/")
+    (place / "train.py").write_text("2\n")
+    (place / "secret").write_text("hunter2\n")
+    nested = place / "nested"  # a bare repository that came with a download: git must not take its word
+    git(place, "init", "-q", "--bare", str(nested))
+    (nested / "config").write_text(f"[core]\n\tbare = true\n\tfsmonitor = {liar}\n")
+
+    found = source.find(str(place), dirty=True).commit
+
+    assert show(place, found, "train.py") == "2"
+    assert show(place, found, "secret") == "hidden"
+    assert not canary.exists()

@@ -24,6 +24,21 @@ def test_a_record_reproduces_from_a_mirror_alone(clone: Clone, tmp_path: Path) -
     assert "running trial 1 of opt1 again" in said
     assert "trained" in said
     assert "KPI loss: recorded 0.09999999999999999, here 0.09999999999999999: equal" in said
+    assert "trial 1 of opt1 is reproduced: its KPI loss is 0.09999999999999999, exactly as recorded.\n" in said
+
+
+def test_packages_that_differ_are_summarized_above_a_verdict_of_one_sentence(clone: Clone) -> None:
+    there = {f"made-up-{n}": "1.0" for n in range(8)} | {"click": "0.0.1"}
+    clone.record(1, 0.3, environment={"python": HERE, "packages": there})
+
+    lines = clone.ran("job", "reproduce", "opt1/1", "--quiet").stdout.decode().splitlines()
+
+    assert any(line.startswith("  packages of another version here: 1: click 0.0.1 (here 8") for line in lines)
+    missing = "made-up-0 1.0, made-up-1 1.0, made-up-2 1.0, made-up-3 1.0, made-up-4 1.0 and 3 more"
+    assert f"  packages missing here: 8: {missing}" in lines
+    assert any(line.startswith("  packages only here: ") and line.endswith(" more") for line in lines)
+    assert len(lines) < 8
+    assert lines[-1] == "trial 1 of opt1 is reproduced: its KPI loss is 0.09999999999999999, exactly as recorded."
 
 
 def test_another_kpi_is_exit_code_1_and_where_the_curve_leaves_is_said(clone: Clone) -> None:
@@ -36,6 +51,7 @@ def test_another_kpi_is_exit_code_1_and_where_the_curve_leaves_is_said(clone: Cl
     assert f"python: recorded 3.7.16, here {HERE}" in said
     assert "curve: differs from x = 1 on: recorded 0.3, here 0.15" in said
     assert "KPI loss: recorded 0.09999999999999999, here 0.15: differs" in said
+    assert "trial 1 of opt1 is not reproduced: its KPI loss is 0.15, recorded was 0.09999999999999999.\n" in said
     told = json.loads(clone.ran("job", "reproduce", "opt1/1", "--json").stdout)
     assert told["equal"] is False
     assert told["kpi"] == {"channel": "loss", "recorded": 0.3 / 3, "here": 0.15}
@@ -66,8 +82,12 @@ def test_a_job_without_kpi_is_compared_by_its_end(clone: Clone) -> None:
     clone.record(2, commit=commit, kpi=None)
     clone.record(3, commit=clone.commit, kpi=None, state="FAILED", end_reason="no_kpi")
 
-    assert "KPI: recorded none, here none: equal" in clone.bough("job", "reproduce", "opt1/1")
-    assert "end: recorded finished, here error" in clone.bough("job", "reproduce", "opt1/2", code=1)
+    said = clone.bough("job", "reproduce", "opt1/1")
+    assert "KPI: recorded none, here none: equal" in said
+    assert "trial 1 of opt1 is reproduced: without a KPI, and ended (error) as recorded." in said
+    said = clone.bough("job", "reproduce", "opt1/2", code=1)
+    assert "end: recorded finished, here error" in said
+    assert "trial 2 of opt1 is not reproduced: it ended with error, recorded was finished." in said
     assert "KPI loss: recorded none, here" in clone.bough("job", "reproduce", "opt1/3", code=1)
 
 
@@ -133,7 +153,9 @@ def test_what_cannot_be_run_says_why(clone: Clone, tmp_path: Path) -> None:
     assert "does not say how the job was run" in clone.bough("job", "reproduce", "opt1/2", code=1)
     assert "folder '../x' is not inside the repository" in clone.bough("job", "reproduce", "opt1/3", code=1)
     assert "never ran, so there is nothing to reproduce" in clone.bough("job", "reproduce", "opt1/4", code=1)
-    assert "recorded 1.0, here none: differs" in clone.bough("job", "reproduce", "opt1/5", code=1)
+    said = clone.bough("job", "reproduce", "opt1/5", code=1)
+    assert "recorded 1.0, here none: differs" in said
+    assert "trial 5 of opt1 is not reproduced: it gave no KPI and ended with error, recorded was 1.0." in said
     assert "there is no folder nowhere in this commit" in clone.bough("job", "reproduce", "opt1/6", code=1)
 
 

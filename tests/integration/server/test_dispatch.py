@@ -21,6 +21,7 @@ from tests.integration.server.driver import (
     happened,
     request,
     run,
+    until,
 )
 
 from bough.errors import Conflict, Forbidden, NotFound, UsageError
@@ -143,6 +144,47 @@ def test_an_optimizer_that_fails_pauses_its_optimization_with_the_reason(play: P
         )
 
     play(story, Broken())
+
+
+def test_what_runs_finishes_while_an_optimizer_fails_and_once_that_is_mended_a_resume_goes_on(play: Play) -> None:
+    from bough_server.optimizers.client import OptimizerFailed
+
+    class Mended(CountingOptimizer):
+        is_broken = False
+
+        async def ask(self, ask: Ask) -> dict[str, Any]:
+            if self.is_broken:
+                raise OptimizerFailed("its library is not installed.")
+            return await super().ask(ask)
+
+    optimizer = Mended()
+
+    async def story(stage: Stage) -> None:
+        its_id = await stage.optimize(max_trials=4, max_parallel=3, initial_random=0)
+        agent = await stage.agent(slots=3)
+        running, *others = [await agent.claim_one() for _ in range(3)]
+        optimizer.is_broken = True
+        for other in others:  # two ends: what was prepared before them is not used any more
+            await agent.deliver(other, run(0.4))
+        await until(lambda: _is(stage, its_id, "PAUSED"))
+
+        await agent.deliver(running, run(0.5))
+
+        assert (await stage.job(running))["state"] == "DONE"
+        assert await agent.claim() == []
+        optimizer.is_broken = False
+        shown = await stage.coordinator.optimizations.resume(its_id)
+        assert (shown["state"], shown["reason"]) == ("RUNNING", None)
+        await agent.deliver(await agent.claim_one(), run(0.6))
+        shown = await stage.coordinator.optimizations.one(its_id)
+        assert (shown["state"], shown["counts"]) == ("DONE", {"DONE": 4})
+        assert stage.coordinator.store.read_sync(check.violations) == []
+
+    play(story, optimizer)
+
+
+async def _is(stage: Stage, its_id: str, state: str) -> bool:
+    return bool((await stage.coordinator.optimizations.one(its_id))["state"] == state)
 
 
 # -- steering ---------------------------------------------------------------------------------------------------

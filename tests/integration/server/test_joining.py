@@ -208,3 +208,23 @@ def test_a_fault_with_one_record_is_said_and_neither_it_nor_others_stay_in_the_w
         assert len(said["accepted"]) >= 2, "its chain, and the other trial"
 
     apart(story)
+
+
+def test_a_kpi_that_is_reckoned_otherwise_elsewhere_is_taken_over_with_its_records(
+    apart: Callable[[Story], None], tmp_path: Path
+) -> None:
+    async def story(stage: Stage, second: Coordinator, made: str) -> None:
+        before = await exports(second, made)
+        await stage.coordinator.life.edit(ADMIN, made, {"settings": {"kpi.reduce": "mean(2)"}})
+        assert await exports(stage.coordinator, made) != before
+
+        said = await brought(stage.coordinator, second, tmp_path / "rescored.git")
+
+        assert (said["refused"], said["kept"], len(said["accepted"])) == ([], [], 3)
+        assert await exports(second, made) == await exports(stage.coordinator, made)
+        assert (await second.optimizations.one(made))["kpi"]["reduce"] == "mean(2)"
+        push(tmp_path / "rescored.git", second, *ALL)
+        again = await taken(second)
+        assert (again["accepted"], again["kept"], again["refused"]) == ([], [], [])
+
+    apart(story)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, CountingOptimizer, MovedClock, run, started
 from tests.integration.server.driver import definition as definition_of
 from tests.integration.server.tampering import refs, tamper
-from tests.integration.server.test_rebuild import archived, code_of
+from tests.integration.server.test_rebuild import archived, code_of, exports
 
 from bough import _git
 
@@ -105,6 +106,72 @@ def test_what_holds_no_records_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "empty.git holds no records of bough. Clone what a coordinator hosts: git clone --mirror" in done.stderr
     nowhere = bough(tmp_path, "--from", str(tmp_path / "nowhere"))
-    assert (nowhere.returncode, nowhere.stderr[:25]) == (1, "bough: git URL /tmp/pytes")
+    assert (nowhere.returncode, nowhere.stderr[:21]) == (1, "bough: there is no fo")
     nothing = bough(tmp_path, "--home", str(tmp_path / "fresh"))
     assert nothing.stderr.endswith("fresh holds no repositories. Name a clone of one: --from REPO.\n")
+
+
+def damage(repository: Path, oid: str) -> None:
+    """Spoil an object of a repository."""
+    for pack in list((repository / "objects" / "pack").glob("*.pack")):
+        pack.rename(repository / pack.name)
+        pack.with_suffix(".idx").unlink()
+        _git.run(["unpack-objects", "-q"], git_dir=str(repository), input=(repository / pack.name).read_bytes())
+    path = repository / "objects" / oid[:2] / oid[2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:10] + b"rotten")
+
+
+def test_a_source_that_is_no_whole_repository_is_named_in_one_sentence(mirror: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    shutil.copytree(mirror, tmp_path / "broken.git")
+    tree = (
+        _git.run(["rev-parse", f"{refs(mirror, 'refs/bough/jobs/')[0]}:.bough"], git_dir=str(mirror)).decode().strip()
+    )
+    damage(tmp_path / "broken.git", tree)
+    shutil.copytree(mirror, tmp_path / "headless.git")
+    (tmp_path / "headless.git" / "HEAD").write_text("garbage")
+
+    for name, said in (
+        ("nowhere", "there is no folder {}. Name a clone of what a coordinator hosts, or fetch refs/bough/*.\n"),
+        ("plain", "{} is no git repository, or a damaged one. See: git -C {} fsck.\n"),
+        ("headless.git", "{} is no git repository, or a damaged one. See: git -C {} fsck.\n"),
+        ("broken.git", "{} is damaged: git cannot read an object of it. See: git -C {} fsck --full; name another"),
+    ):
+        source = str(tmp_path / name)
+        done = bough(tmp_path, "--from", source, "--home", str(tmp_path / f"home-{name}"))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("bough: " + said.format(source, source)), done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / f"home-{name}" / "coordinator.db").exists()
+
+
+def test_a_store_in_postgresql_is_rebuilt_and_only_into_an_empty_one(
+    mirror: Path, tmp_path: Path, postgres: str
+) -> None:
+    clone = tmp_path / "clone.git"
+    _git.run(["clone", "--quiet", "--mirror", str(mirror), str(clone)], allow_file=True)
+    in_a_file = bough(tmp_path, "--from", str(mirror), "--home", str(tmp_path / "file"))
+
+    done = bough(tmp_path, "--from", str(mirror), "--home", str(tmp_path / "pg"), "--database", postgres)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == in_a_file.stdout.replace(str(tmp_path / "file"), str(tmp_path / "pg"))
+    assert not (tmp_path / "pg" / "coordinator.db").exists()
+
+    async def shown(home: Path, **more: str) -> dict[str, str]:
+        coordinator = await started(home, MovedClock(), **more)
+        try:
+            (row,) = (await coordinator.optimizations.page())["rows"]
+            return await exports(coordinator, str(row["id"]))
+        finally:
+            await coordinator.stop()
+
+    pg = asyncio.run(shown(tmp_path / "pg", database_url=postgres))
+    assert pg == asyncio.run(shown(tmp_path / "file"))
+    again = bough(tmp_path, "--from", str(mirror), "--home", str(tmp_path / "other"), "--database", postgres)
+    assert again.returncode == 1
+    assert again.stderr == (
+        "bough: the database holds a coordinator already: there are rows in models, optimizations, jobs. "
+        "Name an empty one: --database postgresql://….\n"
+    )
