@@ -23,7 +23,7 @@ from tests.integration.server.test_any_order import TRIALS, World
 
 from bough_server.service import check, states
 
-HISTORIES = 300 if IS_FULL else 15
+HISTORIES = 300 if IS_FULL else 8
 OF_JOBS = ["claim", "claim", "start", "part", "gap", "overlap", "stopping", "freeze", "thaw", "deliver", "deliver"]
 OF_ENDS = ["fail", "release", "supervisor_died", "half"]
 OF_THE_WORLD = ["again", "lose_reply", "late", "silence", "short_silence", "heartbeat", "forget", "restart", "stop"]

@@ -314,7 +314,7 @@ class Tailing(RuleBasedStateMachine):
 
 TestTailing = Tailing.TestCase
 TestTailing.settings = settings(
-    max_examples=1000 if IS_FULL else 60,
+    max_examples=1000 if IS_FULL else 40,
     stateful_step_count=50 if IS_FULL else 30,
     deadline=None,
     derandomize=not IS_FULL,

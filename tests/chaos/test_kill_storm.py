@@ -116,7 +116,7 @@ def test_whatever_is_killed_every_trial_ends_once_with_every_point(aftermath: Af
     assert not IS_FULL or aftermath.wall_s <= 3 * fault_free_s
 
 
-ROUNDS = range(10 if IS_FULL else 2)
+ROUNDS = range(10 if IS_FULL else 1)
 
 
 @pytest.mark.parametrize("damage", corruptions.OF_TABLES)

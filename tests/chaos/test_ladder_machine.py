@@ -62,7 +62,8 @@ class Climbing(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.005, 0.1, 1.0, 9.9, 10.0, 29.9, 30.0, 61.0]))
     def pass_time(self, seconds: float) -> None:
-        self.now += seconds
+        # Who kills looks every few milliseconds: `ladder.sweep`.
+        self.now += min(seconds, 0.1) if self.rung.stage is Stage.KILLING else seconds
 
     @rule()
     def look(self) -> None:
@@ -119,5 +120,5 @@ class Climbing(RuleBasedStateMachine):
 
 TestClimbing = Climbing.TestCase
 TestClimbing.settings = settings(
-    max_examples=2000 if IS_FULL else 100, stateful_step_count=40, deadline=None, derandomize=not IS_FULL
+    max_examples=2000 if IS_FULL else 60, stateful_step_count=40, deadline=None, derandomize=not IS_FULL
 )
