@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from bough import _failpoints, _layout
+from bough import _failpoints, _layout, _signing
 from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
 from bough_agent.actions import Calls
 from bough_agent.books import Books
@@ -103,6 +103,7 @@ class _Daemon:
             confinement,
             Environments(place.root / "environments"),
             Sources(place.root / "sources", config.url, key, config.allow_file_repos, config.allow_file),
+            signers=() if config.signed_by is None else tuple(_signing.read_keys(str(config.signed_by))),
         )
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None
