@@ -248,6 +248,10 @@ class Conversation:
             shipment = self._books.shipments.get(key)
             if shipment is not None:
                 has_moved |= shipment.acknowledge(stream, offset)
+        for key in reply.incomplete & self._books.exits.keys():
+            shipment = self._books.shipments[key]
+            if shipment.is_covered([]):  # it is said to have less than it had acknowledged, and nothing else would tell
+                shipment.rewind()
         if sync.asked:
             self.claim_key, self._claimed = None, 0
         self.said_goodbye |= sync.quitting
