@@ -115,7 +115,7 @@ def test_a_key_that_cannot_sign_is_one_sentence(tmp_path: Path) -> None:
     path.write_text("no key")
     path.chmod(0o600)
 
-    with pytest.raises(UsageError, match="cannot sign: .*remove it, then bough key signing"):
+    with pytest.raises(UsageError, match=r"cannot sign: .*remove it, then bough key signing"):
         _signing.sign(str(path), code())
     with pytest.raises(UsageError, match="cannot be made: "):
         _signing.make_key(str(tmp_path / "nowhere" / "key"))
