@@ -1,5 +1,5 @@
 """Every view in light and dark: axe-core finds nothing that would keep somebody out (names, roles, contrast, order of
-headings), the console says nothing, the policy blocks nothing, and nobody else is asked."""
+headings), it fits a narrow window, the console says nothing, the policy blocks nothing, and nobody else is asked."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def test_a_view_keeps_nobody_out_complains_of_nothing_and_asks_nobody_else(
     told: dict[str, Any] = page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
 
     assert [(one["id"], one["nodes"][0]["html"]) for one in told["violations"]] == []
+    page.set_viewport_size({"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert [said for said in visit.complaints if "404" not in said or "zz" not in view] == []
     assert visit.violations() == []
     assert visit.foreign(lab.url) == []

@@ -23,7 +23,7 @@ test("where only the script declares the direction, the best trial tells it", ()
 test("the KPI chart shows ended trials with a finite KPI, by number", () => {
   const trials = [job(3, 0.7), job(1, 0.5), job(2, null, "FAILED"), job(4, "nan"), job(5, 0.9, "RUNNING")];
 
-  const [points, stair] = kpiChart({ kpi: { direction: "maximize" } }, trials)(colours).series;
+  const [points, , stair] = kpiChart({ kpi: { direction: "maximize" } }, trials)(colours).series;
 
   assert.deepEqual(points.data.map((one) => one.value), [[1, 0.5], [3, 0.7]]);
   assert.deepEqual(stair.data, [[1, 0.5], [3, 0.7]]);

@@ -23,18 +23,25 @@ export function base(colours, { x, y, integer = false, log = false }) {
 /** KPI over the trials' numbers, with the best so far as a stair; `name` is the KPI's. Returns what `Chart` draws. */
 export function kpiChart(optimization, trials, name) {
   const ended = trials.filter((job) => isEnded(job.state) && isFinite(job.kpi)).sort((a, b) => a.number - b.number);
-  const stair = bestSoFar(ended, isMinimized(optimization, ended));
+  const counted = ended.filter((job) => job.state === "DONE");
+  const others = ended.filter((job) => job.state !== "DONE");
+  const stair = bestSoFar(counted, isMinimized(optimization, counted));
   return (colours) => ({
     ...base(colours, { x: "trial", y: name, integer: true }),
     series: [
       {
         type: "scatter", name: "trial", symbolSize: 8, itemStyle: { color: colours.accent, opacity: 0.8 }, cursor: "pointer",
-        data: ended.map((job) => ({ id: job.id, value: [job.number, job.kpi] })),
+        data: counted.map((job) => ({ id: job.id, value: [job.number, job.kpi] })),
         tooltip: { formatter: ({ data }) => `trial ${data.value[0]}: ${number(data.value[1])}` },
+      },
+      {
+        type: "scatter", name: "does not count", symbol: "circle", symbolSize: 7, itemStyle: { color: "transparent", borderColor: colours.bad, borderWidth: 1.5 }, cursor: "pointer",
+        data: others.map((job) => ({ id: job.id, value: [job.number, job.kpi], state: job.state })),
+        tooltip: { formatter: ({ data }) => `trial ${data.value[0]}: ${number(data.value[1])}, ${data.state.toLowerCase()}` },
       },
       { type: "line", name: "best so far", step: "end", showSymbol: false, silent: true, lineStyle: { color: colours.best, width: 2 }, data: stair },
     ],
-    legend: { right: 8, top: 0, textStyle: { color: colours.text }, data: ["trial", "best so far"], selectedMode: false },
+    legend: { type: "scroll", left: 90, right: 8, top: 0, align: "left", textStyle: { color: colours.text }, data: ["trial", ...(others.length ? ["does not count"] : []), "best so far"], selectedMode: false },
   });
 }
 
@@ -94,12 +101,13 @@ export function curvesChart(optimization, curves, trials, name) {
 export function channelChart(channel) {
   const { xaxis, yaxis, title } = optionsOf(channel);
   const cut = channel.cut ?? channel.x.length;
+  const isLong = channel.x.length > 200; // worth a slider
   return (colours) => {
     const option = base(colours, { x: "x", y: channel.traces.length > 1 ? "" : channel.traces[0] });
     return {
       ...option, xAxis: withOptions(option.xAxis, xaxis, channel.x), yAxis: withOptions(option.yAxis, yaxis, channel.y.flat()),
-      dataZoom: xaxis.type === "category" ? [] : [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "shift" }, { type: "slider", height: 12, bottom: 2, filterMode: "none", showDetail: false, brushSelect: true }],
-      grid: { ...option.grid, bottom: 42 },
+      dataZoom: xaxis.type === "category" ? [] : [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "shift" }, ...(isLong ? [{ type: "slider", height: 12, bottom: 2, filterMode: "none", showDetail: false, brushSelect: true }] : [])],
+      grid: { ...option.grid, bottom: isLong ? 42 : option.grid.bottom },
       title: title ? { text: title, left: "center", textStyle: { color: colours.ink, fontSize: 12 } } : undefined,
       legend: channel.traces.length > 1 ? { right: 8, top: 0, data: channel.traces, textStyle: { color: colours.text } } : undefined,
       series: channel.traces.flatMap((trace, k) => {

@@ -12,6 +12,7 @@ import { eventsUrl, Failure, get, LOGGED_IN } from "./api.js";
 const KINDS = ["optimization", "job", "points", "log", "agent", "gone"];
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 15000;
+const HIDDEN_MS = 5000; // a tab that nobody sees lets its stream go: a browser has six connections for all of its tabs
 const SILENCE_MS = 40000; // a stream may be dead and not know it: then the coordinator is asked directly
 
 /**
@@ -19,7 +20,7 @@ const SILENCE_MS = 40000; // a stream may be dead and not know it: then the coor
  *
  * @param {string[]} topics
  * @param {(kind: string, data: object | null) => void} told each event, `hello` first
- * @param {(state: "live" | "behind" | "out") => void} changed "out": logged out, no use to try again
+ * @param {(state: "connecting" | "live" | "behind" | "out") => void} changed "out": logged out, no use to try again
  */
 export function listen(topics, told, changed) {
   let source = null;
@@ -27,9 +28,11 @@ export function listen(topics, told, changed) {
   let wait = RETRY_MS;
   let heard = Date.now();
   let isClosed = false;
+  let isResting = false;
+  let hiding = null;
 
   function open() {
-    if (isClosed) return;
+    if (isClosed || isResting) return;
     let greeted = false;
     source = new EventSource(eventsUrl(topics));
     source.addEventListener("hello", () => {
@@ -50,8 +53,25 @@ export function listen(topics, told, changed) {
     source.onerror = broken;
   }
 
+  function rest() {
+    isResting = true;
+    clearTimeout(timer);
+    source.close();
+  }
+
+  function seen() {
+    clearTimeout(hiding);
+    if (document.hidden) {
+      hiding = setTimeout(rest, HIDDEN_MS);
+    } else if (isResting) {
+      isResting = false;
+      changed("connecting");
+      open();
+    }
+  }
+
   function broken() {
-    if (isClosed) return;
+    if (isClosed || isResting) return;
     source.close(); // the browser's own retry gives up after an answer like 503: ours does not
     changed("behind");
     clearTimeout(timer);
@@ -71,14 +91,17 @@ export function listen(topics, told, changed) {
   }
 
   const watch = setInterval(() => {
-    if (Date.now() - heard < SILENCE_MS) return;
+    if (isResting || Date.now() - heard < SILENCE_MS) return;
     heard = Date.now();
     get("/health").catch(broken);
   }, SILENCE_MS / 4);
 
   open();
+  document.addEventListener("visibilitychange", seen);
   return () => {
     isClosed = true;
+    document.removeEventListener("visibilitychange", seen);
+    clearTimeout(hiding);
     removeEventListener(LOGGED_IN, open);
     clearInterval(watch);
     clearTimeout(timer);
@@ -121,7 +144,7 @@ export function useLive(topics, load, told) {
       },
       (now) => {
         setState(now);
-        if (now !== "live") reload(); // says what is the matter
+        if (now === "behind" || now === "out") reload(); // says what is the matter
       },
     );
     return () => close();

@@ -1,6 +1,6 @@
 /** The page: which view the address names, the frame around it, and whether it is up to date. */
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { read } from "./address.js";
 import { LOGGED_IN, LOGGED_OUT } from "./api.js";
 import { html } from "./html.js";
@@ -50,7 +50,13 @@ function Page() {
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
-  useEffect(() => window.scrollTo(0, 0), [at.name, at.id]);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    window.scrollTo(0, 0);
+    // Who goes on by keyboard, or listens, goes on in the new view; a view that took the focus itself keeps it.
+    if (!isFirst.current && !document.getElementById("content").contains(document.activeElement)) skip();
+    isFirst.current = false;
+  }, [at.name, at.id]);
   const [isOut, setOut] = useState(false);
   useEffect(() => {
     const out = () => setOut(true);
@@ -75,8 +81,8 @@ function Page() {
 }
 
 function skip(event) {
-  event.preventDefault(); // the hash is the address of the view
-  document.getElementById("content").focus();
+  event?.preventDefault(); // the hash is the address of the view
+  document.getElementById("content").focus({ preventScroll: !event });
 }
 
 if (location.hash === "" || location.hash === "#/") {

@@ -6,7 +6,9 @@ import { Trouble } from "./parts.js";
 /** A button that asks first. `question` is said in full; the second press does it. */
 export function Sure({ word, question, go, disabled = false }) {
   const [asking, setAsking] = useState(false);
-  if (!asking) return html`<button type="button" disabled=${disabled} onClick=${() => setAsking(true)}>${word}</button>`;
+  const back = useRef(false); // the focus comes back to where it was
+  const ask = () => { back.current = true; setAsking(true); };
+  if (!asking) return html`<button type="button" disabled=${disabled} onClick=${ask} ref=${(one) => { if (one && back.current) { back.current = false; one.focus(); } }}>${word}</button>`;
   const no = () => setAsking(false);
   return html`<span class="sure" role="alertdialog" aria-label=${question} onKeyDown=${(event) => event.key === "Escape" && no()}>
     <span>${question}?</span>

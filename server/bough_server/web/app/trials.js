@@ -23,8 +23,8 @@ export function axisOf(trials, path) {
   return { path, isNumber, isLog, names, low: isNumber ? Math.min(...values) : 0, high: isNumber ? Math.max(...values) : names.length - 1 };
 }
 
-/** Those that ended with a KPI that is a number. */
-export const scored = (trials) => trials.filter((trial) => isFinite(trial.kpi));
+/** Those that count: done, with a KPI that is a number. What failed or was stopped says nothing about its values. */
+export const scored = (trials) => trials.filter((trial) => trial.state === "DONE" && isFinite(trial.kpi));
 
 /** Every path that takes more than one value, the usual ones first. */
 export function varying(trials, searched = []) {

@@ -18,7 +18,7 @@ export function Browser({ fields, tell }) {
   const [found, setFound] = useState(null);
   const [columns, setColumns] = useState([]);
   const scope = { optimization: fields.optimization, model: fields.model, manual: fields.manual };
-  const asked = { ...scope, columns: fields.columns, where: fields.where, sort: fields.sort };
+  const asked = { ...scope, columns: fields.columns, where: fields.where, sort: fields.sort || (fields.optimization ? "-number" : undefined) };
   const from = Math.max(0, Number(fields.from) || 0);
   const topics = [fields.optimization ? `optimization:${fields.optimization}` : "optimizations"];
   const { state, failure } = useLive(topics, () => { known(); return load(); }, (kind) => {
@@ -48,7 +48,7 @@ export function Browser({ fields, tell }) {
 
   /** The address of this view with some of its fields changed. */
   const at = (changes) => write("jobs", "", { ...fields, from: null, ...changes });
-  const sort = fields.sort?.startsWith("[") ? list(fields.sort) : fields.sort ? [fields.sort] : [];
+  const sort = asked.sort?.startsWith("[") ? list(asked.sort) : asked.sort ? [asked.sort] : [];
   const chosen = list(fields.chosen);
   const shown = (found?.columns || []).map((column) => column.name);
   document.title = "Jobs · bough";

@@ -33,6 +33,7 @@ export function Compare({ fields, tell }) {
   const shown = all ? paths : paths.filter((path) => new Set(jobs.map((job) => JSON.stringify(job.values[path]))).size > 1);
   const channels = [...new Map(jobs.flatMap((job) => job.channels || []).filter((one) => one.type !== "text").map((one) => [one.name, one])).values()]
     .sort((a, b) => b.kpi - a.kpi || b.main - a.main || (a.name < b.name ? -1 : 1));
+  const overlay = (channel) => html`<${Overlay} key=${channel.name} name=${channel.name} jobs=${jobs} grown=${grown} />`;
   return html`<p class="crumbs"><a href="#/jobs">Jobs</a></p><div class="heading"><h1>Compare ${ids.length} jobs</h1>
       <label class="steering"><input type="checkbox" checked=${all} onChange=${(event) => setAll(event.target.checked)} /> also what is the same</label></div>
     <${Trouble} failure=${failure} />
@@ -48,8 +49,15 @@ export function Compare({ fields, tell }) {
         ${shown.map((path) => html`<${Line} key=${path} name=${path} jobs=${jobs} cell=${(job) => (path in job.values ? value(job.values[path]) : "")} />`)}
       </tbody></table></div>
     ${jobs.length > 0 && shown.length === 0 ? html`<p class="quiet">Their values are all the same.</p>` : null}
-    <div class="columns">${channels.map((channel) => html`<${Overlay} key=${channel.name} name=${channel.name} jobs=${jobs} grown=${grown} />`)}</div>
-    <${CodeDiff} jobs=${jobs} />`;
+    <div class="columns">${channels.filter((one) => !one.system).map(overlay)}</div>
+    <${CodeDiff} jobs=${jobs} />
+    ${channels.some((one) => one.system) ? html`<${Measured}>${() => channels.filter((one) => one.system).map(overlay)}<//>` : null}`;
+}
+
+/** What the machines measured; drawn once it is opened. */
+function Measured({ children }) {
+  const [open, setOpen] = useState(false);
+  return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>CPU, memory and disk while they ran</summary>${open ? html`<div class="columns">${children()}</div>` : null}</details>`;
 }
 
 const Line = ({ name, jobs, cell }) => html`<tr><th scope="row">${name}</th>${jobs.map((job) => html`<td key=${job.id}>${cell(job)}</td>`)}</tr>`;
