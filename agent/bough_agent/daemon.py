@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from bough import _failpoints, _layout, _signing
-from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
+from bough_agent import attempts, brain, commands, gpus, home, injection, leader, limits, offers, on_end
 from bough_agent.actions import Calls
 from bough_agent.books import Books
 from bough_agent.brain import Mind, Phase
@@ -66,6 +66,8 @@ def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
     try:
         key = place.key(config.key)
         os.environ.pop(_layout.KEY, None)
+        if not config.allow_sudo:
+            leader.gain_no_rights()  # also what `setup:` and `on_end:` run
         confinement = limits.find(may_gain=config.allow_sudo)
         equipment = _offers(config, place, confinement)
         with Spawner.start() as spawner:  # before any thread

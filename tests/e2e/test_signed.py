@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from tests.e2e.conftest import Machine, wait_for
@@ -37,7 +38,7 @@ def test_what_the_user_signed_runs_and_what_anybody_else_sends_does_not(
     key = Path(machine.bough("key", "signing").out.strip())
     assert key.with_suffix("").stat().st_mode & 0o777 == 0o600
     options = ("--coordinator", url, "--name", "one", "--slots", "2", "--signed-by", str(key))
-    machine.start("agent", "server", *options, BOUGH_SECURE_KEY=machine.key())
+    agent = machine.start("agent", "server", *options, BOUGH_SECURE_KEY=machine.key())
     place = repository({"bough.yml": BOUGH_YML, "train.py": TRAIN})
     headers = {"Authorization": f"Bearer {machine.key('admin')}"}
 
@@ -48,6 +49,8 @@ def test_what_the_user_signed_runs_and_what_anybody_else_sends_does_not(
     signed = machine.bough("optimize", str(place), "--detach", "--json").json()["id"]
     rows = wait_for(lambda: _ended(machine, signed), 60.0, "two trials")
     assert [row["state"] for row in rows] == ["DONE", "DONE"]
+    for process in (agent.pid, *[child.pid for child in psutil.Process(agent.pid).children()]):
+        assert "NoNewPrivs:\t1" in Path(f"/proc/{process}/status").read_text()
 
     good = job(rows[0]["id"])
     definition = {"model": "me/signed", "command": f"{sys.executable} train.py --evil", "hyperparameters": {"x": 0.5}}
