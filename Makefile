@@ -63,7 +63,7 @@ SEED := $(or $(SEED),$(shell date +%s))
 chaos: .venv-test/.installed
 	@echo "seed $(SEED): again the same way with  make chaos SEED=$(SEED)"
 	@BOUGH_CHAOS=full BOUGH_MALFORMED=10000 BOUGH_SLOW_CLIENTS=500 BOUGH_SEED=$(SEED) .venv-test/bin/python -m pytest \
-	    tests/chaos tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
+	    tests/chaos tests/integration/supervisor/test_zoo.py tests/security/test_malformed.py tests/security/test_slow_clients.py -q -s --timeout 3000
 
 # Every ask of two hundred in a row from a new process, on every space; and many more orders of events than in CI.
 parity: .venv-test/.installed

@@ -30,6 +30,7 @@ class AgentConfig:
         memory_bytes: How much memory; None: all.
         data: Data sets, ``name=/path`` each, beside those that were given before.
         allow: Patterns of the models and sources whose code is run; none: all.
+        allow_sudo: Whether jobs may use sudo and other programs that give more rights than the agent's user has.
     """
 
     coordinator_url: str
@@ -49,6 +50,7 @@ class AgentConfig:
     memory_bytes: int | None = None
     data: tuple[str, ...] = field(default=())
     allow: tuple[str, ...] = field(default=())
+    allow_sudo: bool = False
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):

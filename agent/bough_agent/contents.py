@@ -73,6 +73,10 @@ class Contents:
             self._acked[name] = max(0, offset)
         return offset > before or size == 0
 
+    def rewind(self) -> None:
+        """Begin anew with all of them."""
+        self._acked = dict.fromkeys(self._sizes, 0)
+
     def close(self) -> list[str]:
         """Return the names of all contents that the coordinator can have; nothing new comes after that."""
         self._seen_ns = -1

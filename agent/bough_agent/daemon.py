@@ -66,7 +66,7 @@ def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
     try:
         key = place.key(config.key)
         os.environ.pop(_layout.KEY, None)
-        confinement = limits.find()
+        confinement = limits.find(may_gain=config.allow_sudo)
         equipment = _offers(config, place, confinement)
         with Spawner.start() as spawner:  # before any thread
             return _Daemon(config, place, key, spawner, say, equipment, confinement).run()

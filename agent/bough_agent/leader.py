@@ -23,6 +23,7 @@ LEADER_OOM_SCORE = 300  # the trial rather than its supervisor is taken when mem
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 
 # Loaded once, before any fork: a forked child must not import.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +101,8 @@ def start(
         cwd: The folder it runs in.
         env: Its whole environment.
         log: A descriptor opened for appending, for stdout and stderr.
-        limits: What it and its descendants are kept to: ``cgroup`` (a folder), ``nice``, ``data_bytes``.
+        limits: What it and its descendants are kept to: ``cgroup`` (a folder), ``nice``, ``data_bytes``; they may use
+            sudo and its like only with ``may_gain``.
 
     Raises:
         CannotStart: It could not be started; nothing is left behind.
@@ -157,7 +159,14 @@ def _become(
 
 
 def _confine(limits: Mapping[str, Any]) -> None:
-    """Keep this process, and what it will start, to its limits. One that is lower already stays."""
+    """Keep this process, and what it will start, to its limits. One that is lower already stays.
+
+    None of them gains rights that the agent's user does not have (prctl(2), PR_SET_NO_NEW_PRIVS), unless that is
+    allowed; and none leaves its memory, with the data in it, on the disk when it crashes, unless it asks for that.
+    """
+    if not limits.get("may_gain"):
+        _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if limits.get("cgroup"):
         with open(os.path.join(limits["cgroup"], "cgroup.procs"), "w") as file:
             file.write("0")

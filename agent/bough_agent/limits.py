@@ -30,10 +30,12 @@ class Confinement:
 
     Args:
         cgroup: A folder in which cgroups for jobs may be made; None where there is none.
+        may_gain: Whether jobs may use sudo and other programs that give them more rights than the agent's user has.
     """
 
-    def __init__(self, cgroup: Path | None) -> None:
+    def __init__(self, cgroup: Path | None, may_gain: bool = False) -> None:
         self._cgroup = cgroup
+        self._may_gain = may_gain
 
     @property
     def description(self) -> str:
@@ -42,7 +44,7 @@ class Confinement:
 
     def of_job(self, key: Key, needs: Mapping[str, Any]) -> Json:
         """Return the limits of a job as spec.json holds them: ``cgroup``, ``nice``, ``data_bytes``, each maybe None."""
-        limits: Json = {"cgroup": None, "nice": None, "data_bytes": None}
+        limits: Json = {"cgroup": None, "nice": None, "data_bytes": None, "may_gain": self._may_gain}
         cpus, memory = needs.get("cpu"), needs.get("memory_bytes")
         if self._cgroup is not None and (cpus or memory):
             limits["cgroup"] = str(self._make(key, cpus, memory))
@@ -68,7 +70,7 @@ class Confinement:
         return folder
 
 
-def find(mount: Path = _MOUNT, own: str | None = None) -> Confinement:
+def find(mount: Path = _MOUNT, own: str | None = None, may_gain: bool = False) -> Confinement:
     """Return how jobs can be confined here, and make this agent's cgroup ready for it.
 
     A cgroup that is divided may hold no process itself, so the agent moves into a leaf of it first. Where somebody
@@ -77,24 +79,25 @@ def find(mount: Path = _MOUNT, own: str | None = None) -> Confinement:
     Args:
         mount: Where version 2 is mounted.
         own: This process's line in /proc/self/cgroup; None reads it.
+        may_gain: As for `Confinement`.
     """
     try:
         lines = (Path("/proc/self/cgroup").read_text() if own is None else own).splitlines()
         path = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
         top = mount / path
         if not set((top / "cgroup.controllers").read_text().split()) >= _NEEDED or not os.access(top, os.W_OK):
-            return Confinement(None)
+            return Confinement(None, may_gain)
         pids = {int(pid) for pid in (top / "cgroup.procs").read_text().split()}
         if not path or not pids <= {os.getpid(), *processes.below(os.getpid())}:
-            return Confinement(None)
+            return Confinement(None, may_gain)
         leaf = top / "bough-agent"
         leaf.mkdir(exist_ok=True)
         for pid in sorted(pids):
             (leaf / "cgroup.procs").write_text(str(pid))
         (top / "cgroup.subtree_control").write_text("+cpu +memory")
     except (OSError, StopIteration):
-        return Confinement(None)
-    return Confinement(top)
+        return Confinement(None, may_gain)
+    return Confinement(top, may_gain)
 
 
 def _name(key: Key) -> str:

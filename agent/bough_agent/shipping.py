@@ -96,6 +96,12 @@ class Shipment:
         before, stream.acked = stream.acked, offset
         return offset > before
 
+    def rewind(self) -> None:
+        """Begin anew: the coordinator has less than it had acknowledged, since it was restored from a backup."""
+        for stream in self._streams.values():
+            stream.acked, stream.crc, stream.fruitless = 0, 0, 0
+        self._contents.rewind()
+
     def close(self, exit: Json) -> Json:
         """Take the final sizes from exit.json and return the exit to report.
 

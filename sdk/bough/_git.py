@@ -51,7 +51,7 @@ _USERINFO = re.compile(r"(://)[^/@\s]+@")
 _AUTHORIZATION = re.compile(r"(authorization:)[^\n]*", re.IGNORECASE)
 
 _DAMAGE = re.compile(
-    r"is corrupt|loose object|inflate: |unable to unpack|unable to read (?:tree|sha1 file|[0-9a-f]{40})|"
+    r"is corrupt|inflate: |unable to unpack|unable to read (?:tree|sha1 file|[0-9a-f]{40})|"
     r"bad (?:tree object|object HEAD)|missing (?:blob|tree|commit)|could not parse commit|garbage at end of|"
     r"packfile \S+ (?:cannot|is|does not|index)|index file \S+ is|cannot be accessed|failed to read object"
 )

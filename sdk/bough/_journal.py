@@ -30,6 +30,7 @@ else:
 
 MAX_LINE = 65536  # bytes, newline included
 MAX_WAITING = 8 << 20  # bytes of lines that wait in memory while the file cannot be written
+EXIT_WAIT_S = 60  # how long a process that ends on a full disk waits for room: what it has in memory dies with it
 
 # What the last line left behind. IN_WORK outlasts a line only if an exception came in its middle.
 CALM, TROUBLED, IN_WORK = range(3)
@@ -80,6 +81,7 @@ class Journal:
         self._waiting_bytes = 0
         self._lost = 0
         self._torn = False
+        self._is_disk_full = False
         self._pid = pid
 
     def move(self, folder: str | None) -> None:
@@ -185,6 +187,7 @@ class Journal:
         except OSError as error:
             if not _is_own(error):
                 raise
+            self._is_disk_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             self._warn(error)
             return False
         return True
@@ -234,12 +237,30 @@ class Journal:
         )
 
     def _at_exit(self) -> None:
-        """Try once more to write what waits, at the end of the process."""
+        """Try once more to write what waits, at the end of the process; on a full disk, for a while."""
         with self._lock:
             if self._state == IN_WORK:
                 self._settle()
-            if self._pid == os.getpid() and not self._recover():
+            if self._pid != os.getpid() or self._recover():
+                return
+            if not (self._is_disk_full and self._await_room()):
                 say(str(len(self._waiting) + self._lost) + " lines could not be written to " + str(self.path) + ".")
+
+    def _await_room(self) -> bool:
+        """Wait until what waits is written, or somebody wants the process to end; return whether it is."""
+        from time import monotonic, sleep
+
+        limit = str(EXIT_WAIT_S) + " s"
+        say("the disk of " + str(self.path) + " is full; waiting up to " + limit + " for room. Free some space.")
+        deadline = monotonic() + EXIT_WAIT_S
+        try:
+            while monotonic() < deadline:
+                sleep(0.2)
+                if self._recover():
+                    return True
+        except KeyboardInterrupt:  # it is being stopped
+            pass
+        return False
 
     def _refuse(self, line: bytes) -> None:
         self._say_once(

@@ -66,7 +66,7 @@ class Lab:
         slots: Of each.
         times: Of the coordinator's `Config`, where they are not the usual ones.
         options: Of the agents' command, besides.
-        is_quick: Its daemons are forked from a `Nursery`.
+        nursery: Where its daemons are forked; None starts them as a user does.
 
     Attributes:
         for_coordinator: Its environment, from the next start on; `for_agents` likewise.
@@ -79,11 +79,11 @@ class Lab:
         slots: int = 3,
         times: Mapping[str, float] | None = None,
         options: Sequence[str] = (),
-        is_quick: bool = False,
+        nursery: Nursery | None = None,
     ) -> None:
         self.machine = machine
         self._options = options
-        self._nursery = Nursery(machine.environ) if is_quick else None
+        self._nursery = nursery
         self.for_coordinator: dict[str, str] = {}
         self.for_agents: dict[str, str] = {}
         self.port = "0"
@@ -102,9 +102,9 @@ class Lab:
     def _start_coordinator(self) -> Process:
         home = self.machine.home
         argv = [str(home / "coordinator"), self.port, json.dumps(self._times)]
-        if self._nursery is not None:
-            return self._nursery.start("coordinator", argv, home / "coordinator.log", self.for_coordinator)
         environ = {**self.machine.environ, **self.for_coordinator}
+        if self._nursery is not None:
+            return self._nursery.start("coordinator", argv, home / "coordinator.log", environ)
         command = [sys.executable, "-c", COORDINATOR, *argv]
         with (home / "coordinator.log").open("a") as log:
             daemon = subprocess.Popen(
@@ -124,6 +124,7 @@ class Lab:
             what = ("agent", "server", "--coordinator", self.agents_url, "--slots", str(self.slots), "--name", name)
             environ = {"BOUGH_SECURE_KEY": self._key, **self.for_agents}
             if self._nursery is not None:
+                environ = {**self.machine.environ, **environ}
                 return self._nursery.start("bough", [*what, *self._options], self.machine.home / f"{name}.log", environ)
             return self.machine.start(*what, *self._options, cwd=None, **environ)
 
@@ -143,6 +144,10 @@ class Lab:
     def daemons(self) -> list[Daemon]:
         return [self.coordinator, *self.agents]
 
+    def add_agent(self, name: str) -> None:
+        """Start one more agent."""
+        self.agents.append(Daemon(self._starter(name)))
+
     def close(self) -> None:
         """End everything, agents first: they have somebody to say goodbye to."""
         self._session.close()
@@ -151,8 +156,8 @@ class Lab:
             one.process.terminate()
         for one in self.daemons:
             one.process.wait(20)
-        if self._nursery is not None:
-            self._nursery.close()
+        # An optimizer process that was still loading when its coordinator was killed sees that when it has loaded.
+        wait_for(lambda: not processes_of(self.machine.home), 15.0, "the end of everything")
 
     # -- killing --------------------------------------------------------------------------------------------
     def bring_back(self, now: float) -> None:

@@ -52,17 +52,16 @@ class Nursery:
     """The process that forks; close it after all that it has started.
 
     Args:
-        environ: Of everything that it starts.
+        environ: Its own: where Python finds bough.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = dict(environ)
         self._started: dict[int, Forked] = {}
         self._new: list[Forked] = []
         self._is_new = threading.Condition()
         self._process = subprocess.Popen(
             [sys.executable, SCRIPT],
-            env=self._environ,
+            env=dict(environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -72,8 +71,8 @@ class Nursery:
         self._reader.start()
 
     def start(self, kind: str, argv: Sequence[str], log: Path, environ: Mapping[str, str]) -> Forked:
-        """Start a "coordinator" (home, port, times) or a `bough` command."""
-        request = {"kind": kind, "argv": list(argv), "log": str(log), "environ": {**self._environ, **environ}}
+        """Start a "coordinator" (home, port, times) or a `bough` command, with exactly that environment."""
+        request = {"kind": kind, "argv": list(argv), "log": str(log), "environ": dict(environ)}
         assert self._process.stdin is not None
         with self._is_new:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -96,8 +95,11 @@ class Nursery:
                 one.has_ended.set()
 
     def close(self) -> None:
+        """End everything that is left of it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        for one in list(self._started.values()):
+            one.kill()
         self._process.stdin.close()
         self._process.wait(20)
         self._reader.join(20)

@@ -17,6 +17,7 @@ import pytest
 from tests.chaos import oracle
 from tests.chaos.conftest import IS_FULL, SEED, Tally
 from tests.chaos.lab import IMPATIENT, Lab, definition
+from tests.chaos.nursery import Nursery
 from tests.chaos.oracle import Promise, Tables
 from tests.e2e.conftest import a_machine, wait_for
 
@@ -48,9 +49,9 @@ finally:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, nursery: Nursery) -> Iterator[Lab]:
     with a_machine(tmp_path) as machine:
-        found = Lab(machine, agents=1, slots=TRIALS, times=IMPATIENT, is_quick=True)
+        found = Lab(machine, agents=1, slots=TRIALS, times=IMPATIENT, nursery=nursery)
         yield found
         found.close()
 
@@ -102,7 +103,7 @@ def test_limits_hold_whoever_is_dead(lab: Lab, tmp_path: Path, tally: Tally, dea
     train = LIMITED.format(folder=str(book), pause_s=pause_s)
     limits: dict[str, Any] = {"max_epochs": epochs} if limit == "max_epochs" else {"max_time": f"{most_s:g}s"}
     optimization = lab.optimize({"bough.yml": definition(trials, trials, **limits), "train.py": train})
-    wait_for(lambda: len(list(book.iterdir())) == trials and min(map(_epochs, book.iterdir())) >= 3, 30, "epochs")
+    wait_for(lambda: len(list(book.iterdir())) == trials and min(map(epochs_of, book.iterdir())) >= 3, 30, "epochs")
 
     for kind in dead.split(", "):
         lab.kill(kind, 0.0, float("inf"))
@@ -115,8 +116,8 @@ def test_limits_hold_whoever_is_dead(lab: Lab, tmp_path: Path, tally: Tally, dea
 
     jobs = lab.jobs(optimization)
     assert [(job["state"], job["end_reason"], job["attempt"]) for job in jobs] == [("DONE", limit, 1)] * trials
-    overrun = [_epochs(path) - epochs for path in book.iterdir()]
-    late_s = [_seconds(path) - most_s for path in book.iterdir()]
+    overrun = [epochs_of(path) - epochs for path in book.iterdir()]
+    late_s = [seconds_of(path) - most_s for path in book.iterdir()]
     if limit == "max_epochs":
         assert max(overrun) <= 1
         assert {float(job["kpi_best_x"]) <= epochs for job in jobs} == {True}
@@ -125,10 +126,10 @@ def test_limits_hold_whoever_is_dead(lab: Lab, tmp_path: Path, tally: Tally, dea
     tally(f"C16 {limit}, {dead} dead", trials=trials, breaches=0)
 
 
-def _epochs(path: Path) -> int:
+def epochs_of(path: Path) -> int:
     return sum(not line.startswith("end") for line in path.read_text().splitlines())
 
 
-def _seconds(path: Path) -> float:
+def seconds_of(path: Path) -> float:
     lines = path.read_text().splitlines()
     return float(lines[-1].split()[1]) - float(lines[0].split()[1])

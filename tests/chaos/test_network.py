@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from tests.chaos import oracle, proxy
 from tests.chaos.conftest import IS_FULL, SEED, Tally
 from tests.chaos.lab import Lab, definition, reading
+from tests.chaos.nursery import Nursery
 from tests.chaos.oracle import Promise, Tables
 from tests.chaos.proxy import Proxy, Stranger
 from tests.e2e.conftest import a_machine, wait_for
@@ -27,7 +28,7 @@ from bough_server.store import schema
 
 PROMISE = Promise(20, 8) if IS_FULL else Promise(4, 6)
 SYNC = "POST /api/v1/agents/{id}/sync"
-LOST = (1, 3, 10) if IS_FULL else (1, 3)  # so many replies of each endpoint are lost, one after the other
+LOST = (1, 3, 10) if IS_FULL else (2,)  # so many replies of each endpoint are lost, one after the other
 
 
 class Wired(Lab):
@@ -43,9 +44,9 @@ class Wired(Lab):
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Wired]:
+def lab(tmp_path: Path, nursery: Nursery) -> Iterator[Wired]:
     with a_machine(tmp_path) as machine:
-        found = Wired(machine, agents=1, slots=3, is_quick=True)
+        found = Wired(machine, agents=1, slots=3, nursery=nursery)
         yield found
         assert found.proxy is not None
         found.proxy.mend()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -17,13 +16,6 @@ from tests.e2e.conftest import Machine, processes_of, wait_for
 
 from bough_server.service.check import violations
 from bough_server.store.sqlite import reader_engine
-
-IMPATIENT = """\
-import pathlib, sys
-from bough_server import app, config
-sys.exit(app.main(config.Config(pathlib.Path(sys.argv[1]), port=int(sys.argv[2]), heartbeat_s=0.5, lease_ttl_s=1.5,
-                                lost_after_s=3.0), print))
-"""
 
 BOUGH_YML = """\
 model: me/slow
@@ -46,23 +38,6 @@ for step in range(1, job.get_parameter("steps") + 1):
     kpi.send(step, step)
     time.sleep(0.1)
 """
-
-
-def impatient(machine: Machine, port: int = 0) -> subprocess.Popen[str]:
-    """Start a coordinator that gives an attempt up after three seconds."""
-    home = machine.home / "coordinator"
-    with (machine.home / "impatient.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT, str(home), str(port)],
-            env=machine.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-    machine.daemons.append(process)
-    return process
 
 
 def url_of(machine: Machine) -> str:
@@ -101,30 +76,6 @@ def trials(machine: Machine) -> list[psutil.Process]:
 
 def source_of(repository: Callable[..., Path]) -> Path:
     return repository({"bough.yml": BOUGH_YML.format(python=sys.executable), "train.py": TRAIN})
-
-
-def test_an_agent_that_was_frozen_for_too_long_is_fenced(machine: Machine, repository: Callable[..., Path]) -> None:
-    """Its attempt runs again elsewhere; what it reports late is refused, and its trial is ended."""
-    impatient(machine)
-    url, key = url_of(machine), machine.key()
-    frozen = agent(machine, url, "frozen", key)
-    machine.bough("run", "--detach", "-p", "steps=200", str(source_of(repository)))
-    wait_for(lambda: trials(machine), what="the trial")
-    first = trials(machine)[0]
-    wait_for(lambda: [job["state"] for job in jobs(machine)] == ["RUNNING"], what="RUNNING")
-
-    frozen.send_signal(signal.SIGSTOP)
-    agent(machine, url, "other", key)
-    wait_for(lambda: jobs(machine)[0]["attempt"] == 2, what="the second attempt")
-    assert first.is_running()  # a silent agent's trial is not killed by anybody
-    frozen.send_signal(signal.SIGCONT)
-
-    wait_for(lambda: not first.is_running() or first.status() == psutil.STATUS_ZOMBIE, what="the end of the first")
-    assert jobs(machine)[0]["attempt"] == 2
-    machine.bough("job", "stop", "--now", str(jobs(machine)[0]["id"]))
-    wait_for(lambda: jobs(machine)[0]["state"] == "ABORTED", what="the end")
-    assert not trials(machine)
-    sound(machine)
 
 
 def test_a_coordinator_that_is_away_for_long_costs_neither_point_nor_trial(

@@ -66,6 +66,7 @@ def command() -> None:
     multiple=True,
     help="Fetch models from file:// URLs below this folder; may be repeated.",
 )
+@click.option("--allow-sudo", is_flag=True, help="Let jobs use sudo and other programs that give them more rights.")
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
     """Run jobs for a coordinator, until SIGTERM or Ctrl-C."""
@@ -96,6 +97,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         data=chosen["data"],
         allow=chosen["allow"],
         allow_file_repos=chosen["allow_file_repos"],
+        allow_sudo=chosen["allow_sudo"],
     )
     _write_pid(folder)
     return run(config, say)

@@ -274,7 +274,7 @@ class Archivist:
             await asyncio.to_thread(commits.write, repository, list(batch.records.values()))
             _failpoints.reach("record.after_write")
         except commits.GitFailed as error:
-            if not commits.is_refusal(error):
+            if not commits.is_refusal(error) or not await asyncio.to_thread(commits.has_room, repository):
                 raise
             if len(batch.records) > 1:  # find the one that git refuses
                 for name, record in batch.records.items():

@@ -17,9 +17,11 @@ from bough import _git
 from bough._git import GitFailed
 from bough_server.archive import packed_refs
 from bough_server.archive.records import JOB_REFS, OPTIMIZATION_REFS, RecordData, stream
+from bough_server.archive.repositories import sweep
 
 _TIMEOUT_S = 300.0
 
+_PROBE_BYTES = 256 * 1024
 _FEW = 8  # refs: so many files are synced sooner than the file of all refs is written
 _PLAIN_REF = re.compile(r"refs/bough/jobs/[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")  # git need not be asked whether it is one
 
@@ -81,8 +83,22 @@ def is_refusal(error: GitFailed) -> bool:
         "Read-only",
         "denied",
         "unable to ",
+        "cannot create keep file",
+        "couldn't write",
     )
     return (error.returncode or -1) > 0 and not any(text in error.stderr for text in cannot_write)
+
+
+def has_room(repository: Path) -> bool:
+    """Tell whether something can be written there at all: git has many words for a disk that is full."""
+    probe = repository / "objects" / "pack" / "tmp_probe"
+    try:
+        probe.write_bytes(bytes(_PROBE_BYTES))
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
 
 
 def tips(repository: Path, *prefixes: str) -> dict[str, Tip]:
@@ -137,12 +153,8 @@ def _import(repository: Path, records: Sequence[RecordData], together: Set[str])
             env=_IMPORT,
         )
     except BaseException:
-        for left in repository.glob("objects/pack/tmp_pack_*"):  # ours: pushes have folders of their own
-            left.unlink(missing_ok=True)
+        sweep(repository)
         raise
-    finally:
-        for report in repository.glob("fast_import_crash_*"):  # holds what was being written
-            report.unlink(missing_ok=True)
     named = [record.ref for record in records if record.ref not in together]
     _sync(repository, named)
     if together:
@@ -197,4 +209,4 @@ def _commits(repository: Path, ids: Sequence[str]) -> set[str]:
     return {line.split()[0] for line in out.decode().splitlines() if line.endswith(" commit")}
 
 
-__all__ = ["WITHOUT_CODE", "GitFailed", "Tip", "delete", "is_refusal", "join", "tips", "write"]
+__all__ = ["WITHOUT_CODE", "GitFailed", "Tip", "delete", "has_room", "is_refusal", "join", "tips", "write"]

@@ -7,6 +7,7 @@ one that was not written here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -85,6 +86,20 @@ def is_name(text: str) -> bool:
     """Tell whether a text may be the owner or the name of a model, and so a folder here."""
     forbidden = text.endswith((".git", ".lock", ".")) or ".." in text
     return _NAME.fullmatch(text) is not None and not forbidden
+
+
+def sweep(repository: Path) -> None:
+    """Remove what a fast-import left that was killed or found no room; none may run there.
+
+    Its lock on a pack would stay for ever, and stop the very batch that is written again: the pack is the same.
+    """
+    for pattern in ("objects/pack/tmp_*", "fast_import_crash_*"):  # ours: pushes have folders of their own
+        for left in repository.glob(pattern):
+            left.unlink(missing_ok=True)
+    for keep in repository.glob("objects/pack/*.keep"):
+        with contextlib.suppress(FileNotFoundError):
+            if keep.stat().st_size < 100 and keep.read_bytes().strip() in (b"", b"fast-import"):  # not of a push
+                keep.unlink()
 
 
 def stand(repository: Path) -> None:
@@ -168,9 +183,8 @@ class Repositories:
         """Remove what a killed coordinator left half made."""
         for left in self.root.glob(".new-*"):
             shutil.rmtree(left, ignore_errors=True)
-        for pattern in ("*/*.git/fast_import_crash_*", "*/*.git/objects/pack/tmp_*"):
-            for left in self.root.glob(pattern):
-                left.unlink(missing_ok=True)
+        for repository in self.root.glob("*/*.git"):
+            sweep(repository)
         for ref in self.root.glob("*/*.git/refs/bough/**/*"):  # a machine that lost power
             if ref.is_file() and ref.stat().st_size == 0:
                 ref.unlink(missing_ok=True)

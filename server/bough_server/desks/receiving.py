@@ -31,6 +31,7 @@ class Receiving:
         self._ground = ground
         self._store = ContentStore(ground.config.contents)
         self._is_swept = False
+        self._begun = 1  # rises with each content that comes; 0: nothing is begun, so that most ends need no look
 
     async def receive(self, agent_id: str, message: Message) -> Arrived:
         """Return how far each content has come whose bytes are in this message.
@@ -45,6 +46,7 @@ class Receiving:
         ids = {part.job for part, _ in parts}
         held = await self._ground.store.read(lambda tx: _held(tx, agent_id, ids))
         parts = [(part, data) for part, data in parts if (part.job, part.attempt) in held]
+        self._begun += 1
         try:
             return await asyncio.to_thread(self._write, agent_id, parts)
         except OSError as error:
@@ -55,10 +57,13 @@ class Receiving:
 
     async def forget(self, agent_id: str, outcome: Outcome) -> None:
         """Remove what was begun for jobs that have ended; the first time, for all that nobody holds any more."""
-        if not outcome.changes.ended and self._is_swept:
+        if not self._begun or (not outcome.changes.ended and self._is_swept):
             return
         self._is_swept = True
+        seen = self._begun
         begun = await asyncio.to_thread(self._store.owners)
+        if not begun and self._begun == seen:
+            self._begun = 0
         if begun:
             held = await self._ground.store.read(_all_held)
             await asyncio.to_thread(self._store.forget, [owner for owner in begun if owner not in held])

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from bough import definition
 from bough.errors import UsageError
+from bough_server.service import quotas
 from bough_server.store.dialects import upsert
 from bough_server.store.schema import model_revisions, models
 
@@ -37,6 +38,7 @@ def revise(tx: Connection, found: definition.Definition, now: float, key_id: str
     number = tx.execute(known.order_by(model_revisions.c.number.desc()).limit(1)).scalar_one_or_none()
     if number is not None:
         return int(number)
+    quotas.of_revisions(tx, found.model)
     number = (tx.execute(select(func.max(model_revisions.c.number)).where(mine)).scalar_one() or 0) + 1
     row = {"model": found.model, "number": number, "digest": digest, "definition": found.raw}
     tx.execute(insert(model_revisions), {**row, "created_at": now, "created_by": key_id})

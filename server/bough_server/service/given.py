@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 from bough.definition import Space
 from bough.definition.values import as_text
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, states, told
+from bough_server.service import definitions, quotas, states, told
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, PAUSED, RUNNING
@@ -47,6 +47,7 @@ def enqueue(
     values = space.point(given)
     if row["state"] not in (RUNNING, PAUSED):
         raise Conflict(f"optimization {row['id']} is {row['state']} and takes no points.", _more(row))
+    quotas.of_jobs(tx, row["model"])
     row = _beside_the_grid(tx, row, space)
     job_id = lifecycle.next_trial(tx, row, now, new_id, changes)
     if job_id is None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 
 from bough import _layout, definition
 from bough.errors import Conflict, UsageError
-from bough_server.service import again, definitions, ends, recorded, states
+from bough_server.service import again, definitions, ends, quotas, recorded, states
 from bough_server.service.changes import Changes
 from bough_server.service.optimizations import FRESH, code_of, make_room, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
@@ -42,6 +42,7 @@ def create(
     Raises:
         UsageError: A value, the commit or the agent's name is wrong.
     """
+    quotas.of_jobs(tx, found.model)
     row = {
         "id": new_id(),
         "model": found.model,

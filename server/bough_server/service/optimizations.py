@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 from bough import definition
 from bough.definition.grid import grid_size
 from bough.errors import Conflict, UsageError
-from bough_server.service import definitions, pausing, sources, states
+from bough_server.service import definitions, pausing, quotas, sources, states
 from bough_server.service.changes import Changes
 from bough_server.service.eligible import Machine, may_run
 from bough_server.service.states import CREATED, DONE, DRAINING, LIVE, PAUSED, QUEUED, RUNNING, STOPPING, WITH_AGENT
@@ -52,6 +52,7 @@ def create(
     Raises:
         UsageError: Something in ``body`` is missing or wrong.
     """
+    quotas.of_optimizations(tx, found.model)
     fixed = mapping_of(body, "fixed")
     found.fix(fixed)  # may make a grid smaller: before the settings are read
     row = {

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from bough.errors import UsageError
-from bough_server.service import actions, definitions, states
+from bough_server.service import actions, definitions, quotas, states
 from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
 from bough_server.service.identity import Key, require_owner
@@ -110,6 +110,7 @@ def find_or_make(
 def _make(tx: Connection, key: Key, told: Told, nonce: str, now: float, new_id: Callable[[], str]) -> str:
     found = definitions.parse(told.definition)
     require_owner(key, found.model)
+    quotas.of_jobs(tx, found.model)
     agent = _bringer(tx, key, told, now, new_id)
     job_id = told.job_id
     if not _ID.fullmatch(job_id) or tx.execute(select(jobs.c.id).where(jobs.c.id == job_id)).first() is not None:

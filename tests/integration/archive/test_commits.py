@@ -112,10 +112,14 @@ def test_a_killed_import_leaves_no_ref_and_its_rubbish_is_swept_at_the_next_star
     process.stdin.close()
     process.wait()
 
+    (repository / "objects" / "pack" / "pack-ab.keep").write_text("fast-import\n")
+    (repository / "objects" / "pack" / "pack-cd.keep").write_text("receive-pack 7 on host\n")
+
     Repositories(repository.parent.parent)
 
     assert git(repository, "for-each-ref", "refs/bough/jobs/") == ""
     assert list(repository.glob("objects/pack/tmp_*")) == []
+    assert [path.name for path in repository.glob("objects/pack/*.keep")] == ["pack-cd.keep"], "a push may be running"
     commits.write(repository, [record(code, 1)])
     assert git(repository, "fsck", "--strict", "--full") == ""
 

@@ -120,7 +120,10 @@ def network():
 def test_aetross_callback_shows_what_layers_make_of_a_sample(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + LAYERS + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + LAYERS
+        + """
 model = network()
 def batches():
     while True:
@@ -128,7 +131,8 @@ def batches():
 callback = job.create_keras_callback(model, insights=True, insights_x=images[0], additional_insights_layer=["flat"],
                                      confusion_matrix=True, validation_data=batches(), validation_data_size=12)
 model.fit(images, labels, epochs=2, verbose=0, callbacks=[callback])
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     shown = attempt.documents("image")
@@ -155,11 +159,15 @@ model.fit(images, labels, epochs=2, verbose=0, callbacks=[callback])
 def test_a_sample_that_does_not_fit_costs_the_pictures_only(make_attempt: Any, sample: str, said: str) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + LAYERS + f"""
+    done = attempt.ran(
+        AETROS_HEADER
+        + LAYERS
+        + f"""
 model = network()
 callback = job.create_keras_callback(model, insights=True, insights_x={sample})
 model.fit(images, labels, epochs=2, verbose=0, callbacks=[callback])
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(said) == 1
@@ -169,12 +177,16 @@ model.fit(images, labels, epochs=2, verbose=0, callbacks=[callback])
 def test_the_integration_of_the_first_year_shows_layers_and_classes(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + LAYERS + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + LAYERS
+        + """
 from aetros.keras import KerasIntegration
 model = network()
 KerasIntegration('user/model', model, insights=True, confusion_matrix=True)
 model.fit(images, labels, epochs=1, validation_data=(images, labels), verbose=0)
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert "1/first" in attempt.documents("image")
@@ -184,14 +196,17 @@ model.fit(images, labels, epochs=1, validation_data=(images, labels), verbose=0)
 def test_the_losses_of_several_outputs_stand_side_by_side(make_attempt: Any) -> None:
     attempt = make_attempt()
 
-    done = attempt.ran(AETROS_HEADER + """
+    done = attempt.ran(
+        AETROS_HEADER
+        + """
 import keras
 job = aetros.backend.start_job('user/model')
 begin = keras.Input((X.shape[1],))
 model = keras.Model(begin, [keras.layers.Dense(1, name="a")(begin), keras.layers.Dense(1, name="b")(begin)])
 model.compile("sgd", ["mse", "mae"])
 model.fit(X, [Y, Y], epochs=2, verbose=0, callbacks=[job.create_keras_callback(model)])
-""")
+"""
+    )
 
     assert done.returncode == 0, done.stderr
     assert attempt.channel("All loss")["traces"] == ["a_loss", "b_loss"]

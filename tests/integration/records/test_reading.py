@@ -298,3 +298,19 @@ def test_of_a_job_that_ran_once_more_the_last_record_counts(clone: Clone) -> Non
     assert index.find("job00001").row["kpi"] == 0.7
     assert index.find("opt1/1").row["kpi"] == 0.7
     assert index.find(first).row["kpi"] == 0.3 / 3
+
+
+def test_a_checkout_names_what_only_points_elsewhere(clone: Clone, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n"
+    (clone.place / "weights.bin").write_text(pointer)
+    git(clone.place, "add", "-A")
+    git(clone.place, "update-index", "--add", "--cacheinfo", f"160000,{'12' * 20},library")
+    git(clone.place, "commit", "-qm", "points")
+    clone.record(1, commit=git(clone.place, "rev-parse", "HEAD"))
+
+    said = clone.bough("job", "checkout", "opt1/1", str(tmp_path / "out"))
+
+    assert "weights.bin is a pointer of Git LFS: its content is not part of the record.\n" in said
+    assert "library is a submodule, and its commit is not part of the record.\n" in said
+    assert "train.py" not in said.replace("its code", "")
+    assert (tmp_path / "out" / "weights.bin").read_text() == pointer

@@ -339,6 +339,49 @@ def test_a_real_full_disk_does_not_stop_the_script(attempt: Attempt) -> None:
         assert [line[4] for line in attempt.lines("p")] == list(range(301))
 
 
+ENDS_ON_A_FULL_DISK = """
+    import os, threading
+    import bough
+    from bough import _journal
+    _journal.EXIT_WAIT_S = {wait_s}
+    job = bough.start_job()
+    filler = os.path.join(os.environ["BOUGH_ATTEMPT_DIR"], "journal", "filler")
+    with open(filler, "wb", 0) as file:
+        try:
+            while True: file.write(b"x" * 512)
+        except OSError: pass
+    channel = job.create_channel("a")
+    for i in range(300): channel.send(i, 0.5)
+    {then}
+"""
+
+
+def test_a_script_that_ends_on_a_full_disk_waits_for_room(attempt: Attempt) -> None:
+    """What it has in memory would die with it: the last points, and with them the result."""
+    then = "threading.Thread(target=lambda: threading.Event().wait(1) or os.unlink(filler), daemon=True).start()"
+    with _small_disk(attempt.folder / "journal"):
+        done = attempt.run(ENDS_ON_A_FULL_DISK.format(wait_s=30, then=then))
+
+        assert done.returncode == 0
+        assert " is full; waiting up to 30 s for room. Free some space." in done.stderr
+        assert "could not be written" not in done.stderr
+        assert _is_gapless(attempt.lines())
+        assert [line[4] for line in attempt.lines("p")] == list(range(300))
+
+
+def test_a_script_that_waits_for_room_can_be_interrupted_and_does_not_wait_for_ever(attempt: Attempt) -> None:
+    interrupt = "threading.Thread(target=lambda: threading.Event().wait(1) or os.kill(os.getpid(), 2), daemon=True)"
+    with _small_disk(attempt.folder / "journal"):
+        for wait_s, then in ((600, f"{interrupt}.start()"), (1, "")):
+            done = attempt.run(ENDS_ON_A_FULL_DISK.format(wait_s=wait_s, then=then))
+
+            assert done.returncode == 0
+            assert " lines could not be written to " in done.stderr.splitlines()[-1]
+            assert "Traceback" not in done.stderr
+            for path in (attempt.folder / "journal").iterdir():
+                path.unlink()
+
+
 def test_a_journal_folder_that_cannot_be_made_does_not_stop_the_script(attempt: Attempt) -> None:
     (attempt.folder / "journal").write_text("a file is in the way, for root too")
 

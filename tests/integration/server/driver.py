@@ -68,7 +68,7 @@ def request(**settings: Any) -> dict[str, Any]:
 
 async def started(home: Path, clock: MovedClock, optimizer: Any = None, **more: Any) -> Coordinator:
     """Return a coordinator that runs in ``home``; ``more`` are arguments of `Config`."""
-    config = Config(home, port=0, patience_s=0.0, **more)
+    config = Config(home, port=0, **{"patience_s": 0.0, **more})
     found = Coordinator(config, clock, optimizer or CountingOptimizer())
     await found.start()
     return found

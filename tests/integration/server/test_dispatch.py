@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,30 @@ def test_two_agents_are_kept_equally_busy(tmp_path: Path, does_the_other_come: b
         await coordinator.stop()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("max_parallel", [2, 3, 5, 7])
+def test_agents_with_one_two_and_four_slots_are_filled_in_proportion(play: Play, max_parallel: int) -> None:
+    """No agent was given its last job while another one was less busy; with all slots needed all are full."""
+
+    async def story(stage: Stage) -> None:
+        slots = {"anna": 1, "ben": 2, "carl": 4}
+        agents = {name: await stage.agent(name, count) for name, count in slots.items()}
+        running = {name: len(await agent.claim(slots[name])) for name, agent in agents.items()}  # all wait for work
+        await stage.optimize(max_trials=7, max_parallel=max_parallel, initial_random=7)
+
+        for _ in range(7):
+            for name, agent in agents.items():
+                free = slots[name] - running[name]
+                running[name] += len(await agent.claim(free)) if free else 0
+
+        assert sum(running.values()) == max_parallel
+        for one, other in itertools.permutations(slots, 2):
+            assert (running[one] - 1) / slots[one] <= running[other] / slots[other], running
+        if max_parallel == 7:
+            assert running == slots
+
+    play(story, CountingOptimizer(), patience_s=60.0)
 
 
 def test_a_higher_priority_goes_first_and_a_job_for_one_agent_goes_to_it_alone(play: Play) -> None:

@@ -15,15 +15,16 @@ import pytest
 from tests.integration.supervisor.attempts import PYTHON, TRAIN, Attempt, await_event, run
 from tests.integration.supervisor.conftest import Prepare
 
+from bough import _layout
 from bough_agent.spawner_client import Spawner
 
 LIMITS = [pytest.param("max_epochs", id="epochs"), pytest.param("max_time", id="time")]
 
 
-def limited(prepare: Prepare, cause: str, argv: list[str], **changes: Any) -> Attempt:
+def limited(prepare: Prepare, cause: str, argv: list[str], most_s: float = 0.7, **changes: Any) -> Attempt:
     """Prepare an attempt that ends by this limit; "EPOCHS" in its arguments becomes the epoch limit."""
     epochs = "3" if cause == "max_epochs" else "0"
-    max_time_s = 0.7 if cause == "max_time" else None
+    max_time_s = most_s if cause == "max_time" else None
     return prepare([part.replace("EPOCHS", epochs) for part in argv], max_time_s=max_time_s, **changes)
 
 
@@ -128,12 +129,12 @@ def test_worker_processes_clean_up_and_are_joined(spawner: Spawner, prepare: Pre
 @pytest.mark.parametrize("cause", LIMITS)
 def test_a_launcher_and_both_its_ranks_clean_up_once(spawner: Spawner, prepare: Prepare, cause: str) -> None:
     """Were only one rank interrupted, the launcher would take it for a failure and terminate the other."""
-    attempt = limited(prepare, cause, [PYTHON, TRAIN, "launcher", "EPOCHS"])
+    attempt = limited(prepare, cause, [PYTHON, TRAIN, "launcher", "EPOCHS"], most_s=2.5)
 
     document = run(spawner, attempt)
 
     check(attempt, document, cause)
-    assert len(document["journals"]) == 2
+    assert len([writer for writer in document["journals"] if not writer.startswith(_layout.SYSTEM_WRITER)]) == 2
     assert attempt.log().count("rank cleaned up") == 2
     assert attempt.log().count("launcher cleaned up") == 1
     assert "terminated" not in attempt.log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -22,7 +23,11 @@ ANIMALS = {  # name: how many pids it notes
     "leaderless_threads": 1,
     "many": 61,
     "inner_subreaper": 2,
+    "bomb": 127,
+    "holds_the_log": 2,
+    "shell_wrapper": 1,
 }
+ROUNDS = range(20 if os.environ.get("BOUGH_CHAOS") == "full" else 1)
 
 
 def assert_quiet(attempt: Attempt) -> None:
@@ -33,8 +38,9 @@ def assert_quiet(attempt: Attempt) -> None:
         assert len(attempt.noted()) == noted
 
 
+@pytest.mark.parametrize("nth", ROUNDS)
 @pytest.mark.parametrize("animal", ANIMALS)
-def test_nothing_of_a_stopped_trial_survives(spawner: Spawner, prepare: Prepare, animal: str) -> None:
+def test_nothing_of_a_stopped_trial_survives(spawner: Spawner, prepare: Prepare, animal: str, nth: int) -> None:
     attempt = prepare([PYTHON, str(TRIALS / "zoo.py"), animal], grace_s=0.2, term_s=0.2)
     spawner.launch(attempt.path)
     until(lambda: len(attempt.noted()) >= ANIMALS[animal])
@@ -83,3 +89,7 @@ def test_a_stopped_daemon_is_woken_to_hear_that_it_should_end(spawner: Spawner, 
     await_event(spawner, "ended")
 
     assert [name for name, _ in attempt.exit()["ladder"]] == ["SIGINT", "SIGTERM"]
+
+
+def test_so_many_were_tried() -> None:
+    print(f"\nC14 process zoo: {len(ANIMALS)} animals, {len(ROUNDS)} times, 0 survivors", flush=True)

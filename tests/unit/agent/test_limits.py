@@ -37,7 +37,7 @@ def test_a_delegated_cgroup_is_divided_the_agent_moves_into_a_leaf_and_each_job_
     assert (unit / "cgroup.subtree_control").read_text() == "+cpu +memory"
     limits = found.of_job(KEY, {"cpu": 1.5, "memory_bytes": 4 << 30})
     job = unit / "job-k3f9a2bq.2"
-    assert limits == {"cgroup": str(job), "nice": None, "data_bytes": None}
+    assert limits == {"cgroup": str(job), "nice": None, "data_bytes": None, "may_gain": False}
     assert (job / "cpu.max").read_text() == "150000 100000"
     assert (job / "memory.max").read_text() == str(4 << 30)
     assert found.of_job(("other", 1), {"data": ["words"]})["cgroup"] is None
@@ -64,7 +64,7 @@ def test_what_is_not_the_agent_s_own_is_left_alone(mount: Path, why: str) -> Non
 
 
 def test_without_a_cgroup_a_job_is_nicer_and_its_data_limited_unless_it_has_gpus() -> None:
-    nothing = {"cgroup": None, "nice": None, "data_bytes": None}
+    nothing = {"cgroup": None, "nice": None, "data_bytes": None, "may_gain": False}
     here = Confinement(None)
 
     assert here.of_job(KEY, {}) == nothing

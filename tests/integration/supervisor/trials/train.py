@@ -44,8 +44,8 @@ class Reporter:
         time.sleep(0.2)  # the signal follows the file
 
 
-def train(epochs: int = FOREVER) -> None:
-    reporter = Reporter()
+def train(epochs: int = FOREVER, reporter: "Reporter | None" = None) -> None:
+    reporter = reporter or Reporter()
     for epoch in range(1, epochs):
         time.sleep(0.01)
         reporter.line("p", "accuracy", epoch, epoch / 100)
@@ -120,7 +120,10 @@ def launch() -> None:
 
 def rank() -> None:
     try:
-        train()
+        reporter = Reporter()
+        while len(os.listdir(FOLDER / "journal")) < 2:  # as ranks do: none trains before all are there
+            time.sleep(0.005)
+        train(reporter=reporter)
     except KeyboardInterrupt:
         time.sleep(0.05)
         print("rank cleaned up", flush=True)

@@ -126,6 +126,34 @@ def many() -> None:
     stay()
 
 
+def bomb() -> None:
+    """Each forks two that do the same, seven generations deep: no more, whatever becomes of the test."""
+    ignore()
+    for _ in range(6):
+        if os.fork() and os.fork():
+            break
+    stay()
+
+
+def holds_the_log() -> None:
+    """A daemon that keeps stdout open after its parent is gone."""
+    ignore()
+    if os.fork() == 0:
+        os.setsid()
+        note()
+        while time.monotonic() < END:
+            print("still here", flush=True)
+            time.sleep(0.1)
+        os._exit(0)
+    stay()
+
+
+def shell_wrapper() -> None:
+    """A shell that does not exec what it starts, and waits for it with its signals trapped."""
+    script = "trap '' INT TERM; sh -c 'echo $$ >> \"$0\"; for i in $(seq 60); do sleep 1; done' \"$1\"; true"
+    subprocess.run(["sh", "-c", script, "sh", os.environ["PIDS"]])
+
+
 def inner_subreaper() -> None:
     """A small init of its own, as containers have: orphans go to it and not to the supervisor."""
     import ctypes
