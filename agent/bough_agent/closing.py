@@ -20,6 +20,7 @@ from bough import _layout as layout
 
 SYNC_S = 5.0  # how much of the journals a power failure may cost
 CHUNK = 1 << 20
+FULL = 1 << 16  # bytes that are free on a disk that counts as full
 TAIL = 256 * 1024  # holds several lines: one is at most 64 KiB
 
 
@@ -73,6 +74,15 @@ def open_regular(path: str) -> BinaryIO:
         os.close(handle)
         raise FileNotFoundError(path)
     return open(handle, "rb")
+
+
+def is_full(folder: str) -> bool:
+    """Return whether the disk of a folder has no room for as much as a line."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < FULL
 
 
 def sync_folder(path: str) -> None:

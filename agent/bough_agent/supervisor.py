@@ -193,6 +193,7 @@ class _Supervision:
         self.steps: list[tuple[str, float]] = []
         self.usage = {"user_s": 0.0, "system_s": 0.0, "max_rss_bytes": 0}
         self.has_children = False
+        self.has_full_disk = False  # when a command of it failed
         self.sizes_due = self.started  # when the sizes of its journals are looked at next
         self.sync = closing.Sync(folder)
         self.pause = Pause(folder, spec.marker, self.started)
@@ -248,6 +249,7 @@ class _Supervision:
                 return
             self._attend(log)
             if self.status != 0:
+                self.has_full_disk = closing.is_full(self.folder)
                 return
 
     def _attend(self, log: int) -> None:
@@ -481,6 +483,7 @@ class _Supervision:
             "log": closing.measure(self._path(layout.LOG)),
             "journals": closing.measure_journals(self.folder, self.sizes_at_stop),
             "usage": self.usage,
+            "disk_full": self.has_full_disk,
         }
 
 

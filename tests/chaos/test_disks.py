@@ -43,6 +43,17 @@ kpi.send(1, 0.5)
 """
 
 
+PRINTS = """\
+import os, time
+import bough
+job = bough.start_job()
+job.create_channel("loss", kpi=True, max_optimization=False).send(0, 1.0)
+while not os.path.exists({full!r}):
+    time.sleep(0.02)
+print("no room for this", flush=True)
+"""
+
+
 class Disk:
     """A file system of its own that can be filled."""
 
@@ -169,6 +180,27 @@ def test_what_a_full_disk_swallows_is_counted_to_the_line(lab_on_disk: tuple[Lab
     tally("C8 gaps", sent=lines, stored=stored, lost=lost)
     assert (job["state"], job["kpi"], stored + lost) == ("DONE", 0.5, lines)
     assert 0 < lost < lines
+
+
+@pytest.mark.parametrize("lab_on_disk", [("agents/one", 24)], indirect=True, ids=["24 MiB"])
+def test_a_script_that_prints_to_a_full_disk_fails_with_the_disk_in_its_message(lab_on_disk: tuple[Lab, Disk]) -> None:
+    """Printing fails then, in any program; what it reported is delivered all the same, and the reason is named."""
+    lab, disk = lab_on_disk
+    places = {name: str(lab.machine.home / name) for name in ("full", "freed")}
+    optimization = lab.optimize({"bough.yml": definition(1, 1), "train.py": PRINTS.format(**places)})
+    wait_for(lambda: [job["state"] for job in lab.jobs(optimization)] == ["RUNNING"], 30, "the trial")
+    disk.fill()
+    Path(places["full"]).touch()
+    (supervisor,) = lab.supervisors()
+    wait_for(lambda: not lab.trials(), 30, "the end of the script")
+    assert supervisor in lab.supervisors()  # it waits for room for exit.json
+    disk.free()
+    lab.await_end(optimization, 1, 60)
+
+    (job,) = lab.jobs(optimization)
+    assert (job["state"], job["end_reason"], job["attempt"]) == ("FAILED", "error", 1)
+    assert "ended with exit code 1. The disk of its agent was full then: free some space there." in job["message"]
+    assert lab.export(optimization, "--points").count(",loss,") == 1
 
 
 @pytest.mark.timeout(600 if IS_FULL else 120)

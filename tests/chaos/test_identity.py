@@ -24,7 +24,7 @@ from tests.e2e.conftest import a_machine, wait_for
 from bough_agent import processes
 from bough_server.store import schema
 
-HASTY = {"heartbeat_s": 0.5, "lease_ttl_s": 1.5, "lost_after_s": 3.0}
+HASTY = {"heartbeat_s": 0.5, "lease_ttl_s": 1.5, "lost_after_s": 3.0, "max_lost": 1000}
 PROMISE = Promise(1, 60)
 DEAD_S = 10.0  # so soon after it goes on the tree of a fenced attempt is gone
 CANARY = """\

@@ -54,6 +54,7 @@ class Fleet:
     lease_ttl_s: float
     agents: dict[str, Presence] = field(default_factory=dict)
     held: dict[tuple[str, int], float] = field(default_factory=dict)  # (job, attempt) → last seen held
+    noticed: dict[tuple[str, int], float] = field(default_factory=dict)  # (job, attempt) → first asked about
     passed_over: dict[str, float] = field(default_factory=dict)  # job → since when a less busy agent is awaited
 
     def is_online(self, agent_id: str, now: float) -> bool:
@@ -75,11 +76,17 @@ class Fleet:
             self.held[job_attempt] = now
 
     def silent_for(self, job_id: str, attempt: int, now: float) -> float:
-        """Return for how long nothing was heard of that attempt, in seconds; at most since the coordinator started."""
-        return now - max(self.held.get((job_id, attempt), self.started_at), self.started_at)
+        """Return for how long nothing was heard of that attempt, in seconds; at most since the coordinator started.
+
+        One that was claimed a moment ago counts as heard of when it is first asked about: its agent could not yet say
+        that it holds it, and another coordinator may have granted it.
+        """
+        key = job_id, attempt
+        return now - max(self.held.get(key, self.noticed.setdefault(key, now)), self.started_at)
 
     def forget(self, job_id: str) -> None:
         """Drop what is known of the attempts of an ended job."""
-        for key in [key for key in self.held if key[0] == job_id]:
-            del self.held[key]
+        for times in (self.held, self.noticed):
+            for key in [key for key in times if key[0] == job_id]:
+                del times[key]
         self.passed_over.pop(job_id, None)

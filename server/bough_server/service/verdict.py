@@ -117,7 +117,13 @@ def _with_kpi(ending: Ending, reason: str) -> Verdict:
 def _sentence(ending: Ending, what: str) -> str:
     if ending.is_trial and ending.kpi.problem == kpis.NO_KPI:
         what += f" and {_never_sent(ending)}"
-    return f"{ending.label} {what}." + _last_line(ending) + _missing_file(ending)
+    return f"{ending.label} {what}." + _full_disk(ending) + _last_line(ending) + _missing_file(ending)
+
+
+def _full_disk(ending: Ending) -> str:
+    """What a program prints goes to a file of its agent: where that takes nothing, printing fails."""
+    is_full = ending.exit.get("disk_full") is True
+    return " The disk of its agent was full then: free some space there." if is_full else ""
 
 
 def _never_sent(ending: Ending) -> str:

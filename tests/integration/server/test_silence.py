@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.integration.server.conftest import Stage
-from tests.integration.server.driver import AGENT, exit_of, happened, journal, run
+from tests.integration.server.driver import AGENT, CountingOptimizer, exit_of, happened, journal, run, until
 
+from bough_server.optimizers.client import Ask
 from bough_server.service import check
 
 Play = Callable[..., None]
@@ -147,6 +148,46 @@ def test_an_agent_that_is_back_after_a_silence_may_first_say_what_it_holds(play:
         assert (shown["state"], shown["unreachable"], shown["message"]) == ("RUNNING", False, None)
 
     play(story)
+
+
+class SlowToAnswerTheSecond(CountingOptimizer):
+    """Answers its first ask at once, and the others when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def ask(self, ask: Ask) -> dict[str, Any]:
+        if self.asks:
+            await self.may.wait()
+        return await super().ask(ask)
+
+
+def test_a_claim_that_was_just_granted_is_not_given_up(play: Play) -> None:
+    """Its agent waits for a second one in the same request; it cannot have said yet that it holds the first."""
+
+    async def story(stage: Stage) -> None:
+        await stage.optimize(max_trials=2, max_parallel=2)
+        agent = await stage.agent(slots=2)
+        await agent.sync()
+        await stage.pass_time(100)
+        await agent.sync()
+        claiming = asyncio.create_task(agent.claim(wants=2))
+        trials = stage.coordinator.optimizations.trials
+        (shown,) = (await stage.coordinator.optimizations.page())["rows"]
+
+        async def is_claimed() -> bool:
+            return "PREPARING" in [row["state"] for row in (await trials(shown["id"]))["rows"]]
+
+        await until(is_claimed)
+        await stage.coordinator.reap()
+        optimizer.may.set()
+        claims = await claiming
+
+        assert [(claim["number"], claim["attempt"]) for claim in claims] == [(1, 1), (2, 1)]
+
+    optimizer = SlowToAnswerTheSecond()
+    play(story, optimizer=optimizer, claim_wait_s=20.0)
 
 
 def test_nobody_is_given_up_because_the_coordinator_was_away(play: Play) -> None:

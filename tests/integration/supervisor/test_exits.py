@@ -55,6 +55,7 @@ def test_a_clean_end_says_everything_and_nothing_more(spawner: Spawner, prepare:
         "log": {"bytes": 8, "crc": ANY},
         "journals": {},
         "usage": {"user_s": ANY, "system_s": ANY, "max_rss_bytes": ANY},
+        "disk_full": False,
     }
     assert attempt.log() == "out\nerr\n"
     assert abs(document["started_at"] - time.time()) < 60
