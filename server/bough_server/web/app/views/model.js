@@ -16,7 +16,7 @@ export function Model({ id, tell }) {
   const [model, setModel] = useState(null);
   const [searches, setSearches] = useState([]);
   const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && again());
-  const again = useThrottled(() => load().catch(() => {}), 3000);
+  const again = useThrottled(() => load().catch(() => {}), 5000);
   useEffect(() => tell(state), [state]);
   async function load() {
     setModel(await getExactly(`/models/${id}`));
