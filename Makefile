@@ -29,7 +29,7 @@ demo: .venv/.installed
 	@touch $@
 
 test: .venv-test/.installed
-	@.venv-test/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@.venv-test/bin/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 # Editable: only a change of the dependencies or of the page's pinned packages asks for a new installation.
 .venv-test/.installed: setup.py pyproject.toml server/bough_server/web/package-lock.json

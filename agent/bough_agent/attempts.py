@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bough import _failpoints, _layout
+from bough import _failpoints, _layout, _signing
 from bough.errors import BoughError, UsageError
 from bough_agent import commands, equipment, ladder, supervisor
 from bough_agent.environments import Environments, SetupFailed
@@ -43,6 +43,7 @@ class Kit:
     environments: Environments
     sources: Sources
     interpreters: Interpreters = field(default_factory=Interpreters)
+    signers: tuple[str, ...] = ()  # public keys of those whose signed jobs are run; none: all jobs are
 
 
 class PreparationFailed(BoughError):
@@ -94,6 +95,8 @@ def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> Ready:
     refusal = kit.offers.refusal(claim)
     if refusal is not None:
         raise PreparationFailed("infra", refusal)
+    if kit.signers and not _is_signed(kit.signers, claim):
+        raise PreparationFailed("error", UNSIGNED)
     found = None
     if claim.fetch is not None:
         found = kit.sources.resolve(claim.git, claim.fetch["url"], claim.fetch["ref"])
@@ -123,6 +126,19 @@ def _prepare(kit: Kit, claim: Claim, slot: int, gpus: tuple[int, ...]) -> Ready:
     if environment is not None:
         write_atomically(folder / _layout.ENVIRONMENT, json.dumps(environment))
     return Ready(python, found)
+
+
+UNSIGNED = (
+    "this agent runs only what a key it knows has signed, and that is not signed so. Start it with `bough optimize` or "
+    "`bough run` from a clone, by a user who has that key in ~/.bough/signing.key."
+)
+
+
+def _is_signed(keys: tuple[str, ...], claim: Claim) -> bool:
+    code = _signing.code_of(
+        claim.model, claim.commit, claim.folder, claim.commands, claim.env, claim.working_dir, claim.needs, claim.output
+    )
+    return bool(claim.commit) and _signing.is_signed(keys, code, claim.signature)
 
 
 def mirror(folder: Path, desired: str, cause: str | None) -> None:

@@ -31,6 +31,7 @@ class AgentConfig:
         data: Data sets, ``name=/path`` each, beside those that were given before.
         allow: Patterns of the models and sources whose code is run; none: all.
         allow_sudo: Whether jobs may use sudo and other programs that give more rights than the agent's user has.
+        signed_by: A file with the public keys of those whose jobs are run (`bough._signing`); None: all jobs are.
     """
 
     coordinator_url: str
@@ -51,6 +52,7 @@ class AgentConfig:
     data: tuple[str, ...] = field(default=())
     allow: tuple[str, ...] = field(default=())
     allow_sudo: bool = False
+    signed_by: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.coordinator_url.startswith(("http://", "https://")):

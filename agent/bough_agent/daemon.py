@@ -17,8 +17,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from bough import _failpoints, _layout
-from bough_agent import attempts, brain, commands, gpus, home, injection, limits, offers, on_end
+from bough import _failpoints, _layout, _signing
+from bough_agent import attempts, brain, commands, gpus, home, injection, leader, limits, offers, on_end
 from bough_agent.actions import Calls
 from bough_agent.books import Books
 from bough_agent.brain import Mind, Phase
@@ -66,6 +66,8 @@ def run(config: AgentConfig, say: Callable[[str], None] = print) -> int:
     try:
         key = place.key(config.key)
         os.environ.pop(_layout.KEY, None)
+        if not config.allow_sudo:
+            leader.gain_no_rights()  # also what `setup:` and `on_end:` run
         confinement = limits.find(may_gain=config.allow_sudo)
         equipment = _offers(config, place, confinement)
         with Spawner.start() as spawner:  # before any thread
@@ -103,6 +105,7 @@ class _Daemon:
             confinement,
             Environments(place.root / "environments"),
             Sources(place.root / "sources", config.url, key, config.allow_file_repos, config.allow_file),
+            signers=() if config.signed_by is None else tuple(_signing.read_keys(str(config.signed_by))),
         )
         mind = Mind(config.slots, jobs_left=config.max_jobs, stock=offered.stock)
         self._watch = Watch(offered.gpus) if offered.gpus else None

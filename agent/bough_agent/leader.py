@@ -48,6 +48,11 @@ def become_subreaper() -> None:
     _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def gain_no_rights() -> None:
+    """Let this thread, and all that it starts from now on, gain no rights by sudo and its like."""
+    _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
 def prefer_for_oom(score: int) -> None:
     """Say how readily the kernel should take this process when memory runs out; refused is as good as done."""
     try:
@@ -165,7 +170,7 @@ def _confine(limits: Mapping[str, Any]) -> None:
     allowed; and none leaves its memory, with the data in it, on the disk when it crashes, unless it asks for that.
     """
     if not limits.get("may_gain"):
-        _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        gain_no_rights()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if limits.get("cgroup"):
         with open(os.path.join(limits["cgroup"], "cgroup.procs"), "w") as file:

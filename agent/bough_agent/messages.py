@@ -58,6 +58,7 @@ class Claim:
     needs: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     fetch: Mapping[str, Any] | None = None
+    signature: str | None = None
 
     @property
     def key(self) -> Key:
@@ -181,6 +182,7 @@ def read_claim(row: Json) -> Claim:
         needs=_needs(row.get("needs")),
         source=_text(row.get("source")),
         fetch=None if commit or fetch is None else {"url": str(fetch["url"]), "ref": _text(fetch.get("ref"))},
+        signature=_text(row.get("signature")),
     )
 
 

@@ -66,6 +66,9 @@ def command() -> None:
     multiple=True,
     help="Fetch models from file:// URLs below this folder; may be repeated.",
 )
+@click.option(
+    "--signed-by", metavar="FILE", type=click.Path(path_type=Path), help="Run only what these public keys signed."
+)
 @click.option("--allow-sudo", is_flag=True, help="Let jobs use sudo and other programs that give them more rights.")
 @click.option("--end-with", type=int, hidden=True)
 def server(coordinator: str | None, secure_key: str | None, secure_key_file: Path | None, **chosen: Any) -> int:
@@ -98,6 +101,7 @@ def server(coordinator: str | None, secure_key: str | None, secure_key_file: Pat
         allow=chosen["allow"],
         allow_file_repos=chosen["allow_file_repos"],
         allow_sudo=chosen["allow_sudo"],
+        signed_by=chosen["signed_by"],
     )
     _write_pid(folder)
     return run(config, say)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bough_cli import options, tables, wording
+from bough import _signing
+from bough_cli import home, options, tables, wording
 from bough_cli.client import Client
 
 SCOPES = ("user", "agent", "read", "admin")
@@ -34,6 +35,16 @@ def create(client: Client, name: str, scope: str, user: str | None, expires: flo
         click.echo(f"Use it: bough agent server --coordinator {client.url} --secure-key KEY", err=True)
     else:
         click.echo(f"Use it: bough login {client.url}", err=True)
+
+
+@command.command("signing")
+def signing() -> None:
+    """Make the key that signs what you start, for agents with --signed-by; print where its public half lies."""
+    path = home.folder() / _signing.FILE
+    if not path.exists():
+        _signing.make_key(str(path))
+    click.echo(f"{path}.pub")
+    click.echo("Bring this file to your agents, and start them with --signed-by FILE.", err=True)
 
 
 @command.command("ls")

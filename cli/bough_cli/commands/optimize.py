@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bough import _signing
 from bough.errors import BoughError, UsageError
 from bough_cli import client as clients
 from bough_cli import following, home, options, source, spaces, tables, wording
@@ -114,8 +115,19 @@ def body(found: Source) -> dict[str, Any]:
         "definition": found.definition.raw,
         "commit": found.commit or None,
         "folder": found.folder,
-        "source": found.origin,
+        "source": _signed(found),
     }
+
+
+def _signed(found: Source) -> Row:
+    """Return where the code comes from, and that this user means it: where there is a key to sign with."""
+    path = home.home() / _signing.FILE
+    if not found.commit or not path.is_file():
+        return found.origin
+    its = found.definition
+    ran = [(command.name, command.argv) for command in its.commands]
+    code = _signing.code_of(its.model, found.commit, found.folder, ran, its.env, its.working_dir, its.needs, its.output)
+    return {**found.origin, "signature": _signing.sign(str(path), code)}
 
 
 def _code(found: Source) -> str:

@@ -94,7 +94,8 @@ def rebuild(record: Record, say: Any) -> Path:
     folder = home.folder("environments") / digest
     if (folder / "complete").exists():
         return folder / "bin"
-    say(f"building an environment of Python {was.get('python')} and {len(wanted)} packages …")
+    noun = "package" if len(wanted) == 1 else "packages"
+    say(f"building an environment of Python {was.get('python')} and {len(wanted)} {noun} …")
     shutil.rmtree(folder, ignore_errors=True)
     pip = [] if wanted else ["--without-pip"]
     _run([python, "-m", "venv", *pip, str(folder)], "the virtual environment cannot be made")

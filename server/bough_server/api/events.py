@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
-from bough.errors import UsageError
+from bough.errors import Denied, UsageError
 from bough_server.api.parts import Closing, TheCoordinator
-from bough_server.api.security import READING
+from bough_server.api.security import READING, Access
 from bough_server.service.identity import Key
 
 HEARTBEAT_S = 15.0
@@ -48,7 +48,16 @@ async def events(
     closing: Closing = request.app.state.closing
     heartbeat_s: float = request.app.state.heartbeat_s
     changes = of_owner(found.ground.broker.subscribe(topic), key.user)
-    return StreamingResponse(stream(changes, closing.event, heartbeat_s), media_type="text/event-stream")
+    access: Access = request.app.state.access
+
+    async def is_good() -> bool:
+        try:
+            await access.keys.by_id(key.id)
+        except Denied:
+            return False
+        return True
+
+    return StreamingResponse(stream(changes, closing.event, heartbeat_s, is_good), media_type="text/event-stream")
 
 
 async def of_owner(changes: AsyncGenerator[Change], owner: str) -> AsyncGenerator[Change]:
@@ -60,13 +69,27 @@ async def of_owner(changes: AsyncGenerator[Change], owner: str) -> AsyncGenerato
                 yield change
 
 
-async def stream(changes: AsyncIterator[Change], closing: asyncio.Event, heartbeat_s: float) -> AsyncIterator[bytes]:
-    """Yield a subscription as server-sent events, with a comment when nothing happened for ``heartbeat_s`` seconds."""
+async def stream(
+    changes: AsyncIterator[Change],
+    closing: asyncio.Event,
+    heartbeat_s: float,
+    is_good: Callable[[], Awaitable[bool]],
+) -> AsyncIterator[bytes]:
+    """Yield a subscription as server-sent events, with a comment when nothing happened for ``heartbeat_s`` seconds.
+
+    So often ``is_good`` is asked whether its key still is; a stream whose key was revoked or has expired ends.
+    """
+    loop = asyncio.get_running_loop()
+    looked_at = loop.time()
     stopped = asyncio.ensure_future(closing.wait())
     coming = asyncio.ensure_future(anext(changes))
     try:
         while not stopped.done():
             done, _ = await asyncio.wait((coming, stopped), timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            if loop.time() - looked_at >= heartbeat_s:
+                looked_at = loop.time()
+                if not await is_good():
+                    return
             if coming in done:
                 yield message(*coming.result())
                 coming = asyncio.ensure_future(anext(changes))

@@ -295,6 +295,7 @@ def claim_of(
         "output": definitions.output_of(tx, job["model"], job["revision"]),
         "needs": job["needs"] or {},
         "source": (job["source"] or {}).get("url"),
+        "signature": (job["source"] or {}).get("signature"),
         **how,
     }
 

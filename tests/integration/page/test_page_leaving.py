@@ -74,7 +74,8 @@ def test_a_job_and_the_lists_hear_that_it_was_deleted(visit: Visit, lab: Lab) ->
     search = lab.search(ended=2, running=0, model="me/briefly")
     page = visit.open(lab.link())
     page.goto(f"{lab.url}/#/jobs/{search.jobs[1]}")
-    expect(page.get_by_role("status").first).to_have_text("live")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("trial 1")
+    expect(page.get_by_text("refs/bough/jobs/")).to_be_visible()  # until then it looks for its record every two seconds
     other = page.context.new_page()
     other.goto(f"{lab.url}/#/optimizations")
     expect(other.get_by_role("link", name="me/briefly")).to_be_visible()

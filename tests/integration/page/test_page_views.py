@@ -25,6 +25,8 @@ def test_from_the_list_one_comes_to_the_best_trial_and_its_log(visit: Visit, lab
     expect(page.get_by_label("Log", exact=True)).to_contain_text("epoch 399 of 12")
     expect(page.get_by_text(re.compile(rf"^refs/bough/jobs/{search.id}/0*{search.best}-"))).to_be_visible()
     assert page.url.endswith(f"#/jobs/{search.jobs[search.best]}")
+    page.goto(f"{lab.url}/#/jobs/{search.jobs[search.best][:7]}")  # the beginning of an id will do
+    expect(page).to_have_url(re.compile(f"#/jobs/{search.jobs[search.best]}$"))
 
 
 def test_the_table_is_sorted_by_the_coordinator_and_the_address_remembers_it(

@@ -204,14 +204,14 @@ def test_an_environment_is_rebuilt_from_the_recorded_packages_once(clone: Clone)
 
 
 def test_an_environment_is_rebuilt_with_real_packages(clone: Clone, tmp_path: Path) -> None:
-    """Two small packages in versions that are not installed here, from whatever index pip is configured for."""
-    wanted = {"six": "1.15.0", "toolz": "0.11.2"}
+    """A small package in a version that is not installed here, from whatever index pip is configured for."""
+    wanted = {"six": "1.15.0"}
     download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(tmp_path / "wheels")]
     requirements = [f"{name}=={version}" for name, version in wanted.items()]
     probe = subprocess.run([*download, *requirements], capture_output=True, text=True, timeout=90, check=False)
     if probe.returncode != 0:
         pytest.skip(f"no package index can be reached: {probe.stderr.strip().splitlines()[-1:]}")
-    script = SCRIPT + "import six, toolz\nprint('ran with', six.__version__, toolz.__version__)\n"
+    script = SCRIPT + "import six\nprint('ran with', six.__version__)\n"
     (clone.place / "train.py").write_text(script)
     git(clone.place, "commit", "-qam", "with packages")
     commit = git(clone.place, "rev-parse", "HEAD")
@@ -221,8 +221,8 @@ def test_an_environment_is_rebuilt_with_real_packages(clone: Clone, tmp_path: Pa
 
     said = clone.bough("job", "reproduce", "opt1/1", "--with-environment", cwd=there)
 
-    assert f"building an environment of Python {HERE} and 2 packages" in said
-    assert "ran with 1.15.0 0.11.2" in said
+    assert f"building an environment of Python {HERE} and 1 package …" in said
+    assert "ran with 1.15.0" in said
     assert "environment: the same" in said
     assert "trial 1 of opt1 is reproduced: its KPI loss is 0.09999999999999999, exactly as recorded." in said
     clone.record(2, 0.3, commit=commit, environment={"python": HERE, "packages": {"six": "0.0.0.0.1"}})

@@ -28,7 +28,7 @@ class Lab:
 
     def __init__(self, stage: Stage, natures: list[str]) -> None:
         self.stage = stage
-        self.natures = dict(zip(NAMES, natures, strict=True))
+        self.natures: dict[str, str] = dict(zip(NAMES, natures, strict=True))
         self.agents: dict[str, Agent] = {}
         self.held: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.done_on: set[str] = set()
@@ -74,7 +74,7 @@ class Lab:
             idle = idle + 1 if sum(map(len, self.died_on.values())) + len(self.expected) == before else 0
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(natures=["runs", "dies", "fails"], steps=[(0, "claim"), (0, "deliver"), *[(1, "claim"), (1, "deliver")] * 4])
 @given(natures=NATURES, steps=STEPS)
 def test_no_innocent_agent_is_shut_out_and_no_trial_pays_for_a_machine(

@@ -15,9 +15,10 @@ from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, CountingOptimizer, MovedClock, run, started
 from tests.integration.server.driver import definition as definition_of
 from tests.integration.server.tampering import refs, tamper
-from tests.integration.server.test_rebuild import archived, code_of, exports
+from tests.integration.server.test_rebuild import anew, archived, code_of, exports
 
 from bough import _git
+from bough.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -133,17 +134,17 @@ def test_a_source_that_is_no_whole_repository_is_named_in_one_sentence(mirror: P
     (tmp_path / "headless.git" / "HEAD").write_text("garbage")
 
     for name, said in (
-        ("nowhere", "there is no folder {}. Name a clone of what a coordinator hosts, or fetch refs/bough/*.\n"),
-        ("plain", "{} is no git repository, or a damaged one. See: git -C {} fsck.\n"),
-        ("headless.git", "{} is no git repository, or a damaged one. See: git -C {} fsck.\n"),
+        ("nowhere", "there is no folder {}. Name a clone of what a coordinator hosts, or fetch refs/bough/*."),
+        ("plain", "{} is no git repository, or a damaged one. See: git -C {} fsck."),
+        ("headless.git", "{} is no git repository, or a damaged one. See: git -C {} fsck."),
         ("broken.git", "{} is damaged: git cannot read an object of it. See: git -C {} fsck --full; name another"),
     ):
-        source = str(tmp_path / name)
-        done = bough(tmp_path, "--from", source, "--home", str(tmp_path / f"home-{name}"))
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("bough: " + said.format(source, source)), done.stderr
-        assert done.stderr.count("\n") == 1
-        assert not (tmp_path / f"home-{name}" / "coordinator.db").exists()
+        source, home = str(tmp_path / name), tmp_path / f"home-{name}"
+        with pytest.raises(UsageError) as told:
+            anew(Path(source), home)
+        assert str(told.value).startswith(said.format(source, source))
+        assert "\n" not in str(told.value)
+        assert not (home / "coordinator.db").exists()
 
 
 def test_a_store_in_postgresql_is_rebuilt_and_only_into_an_empty_one(

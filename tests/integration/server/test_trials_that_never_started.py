@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from tests.integration.server.conftest import Stage
 from tests.integration.server.driver import ADMIN, started
+from tests.integration.server.test_incoming import Values
 from tests.integration.server.test_rebuild import anew, archived, code_of, exports, one, optimize, told
 
 from bough import _git
 from bough.errors import BoughError, UsageError
 from bough_server.archive.archivist import Archivist
-from bough_server.optimizers.client import OptimizerProcess
 from bough_server.service import check
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     found = Stage(tmp_path / "home")
-    found.optimizer = OptimizerProcess()
+    found.optimizer = Values()
     return found
 
 
@@ -80,7 +80,7 @@ def test_archiving_makes_a_record_of_every_trial_that_waited_and_a_rebuild_shows
         rebuilt = await asyncio.to_thread(anew, tmp_path / "mirror.git", stage.home)
 
         assert (rebuilt.jobs, rebuilt.problems) == (waiting + 1, [])
-        second = await started(stage.home, stage.clock, OptimizerProcess())
+        second = await started(stage.home, stage.clock, Values())
         try:
             assert await exports(second, made) == before
             assert (await second.optimizations.one(made))["counts"] == {"DONE": 1, "ABORTED": waiting}

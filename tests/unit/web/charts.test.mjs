@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bestSoFar, channelChart, curvesChart, isMinimized, kpiChart, kpiCurve } from "../../../server/bough_server/web/app/charts.js";
+import { bestSoFar, channelChart, isMinimized, kpiChart } from "../../../server/bough_server/web/app/charts.js";
 
 const colours = { series: ["a", "b"], best: "green", accent: "blue" };
 const job = (number, kpi, state = "DONE") => ({ id: `k${number}`, number, kpi, state });
@@ -29,15 +29,6 @@ test("the KPI chart shows ended trials with a finite KPI, by number", () => {
   assert.deepEqual(stair.data, [[1, 0.5], [3, 0.7]]);
 });
 
-test("the best trial's curve is drawn last, over the others", () => {
-  const curve = { name: "accuracy", x: [1, 2], y: [0.1, 0.2], t: [1, 2] };
-  const trials = new Map([1, 2, 3].map((n) => [`k${n}`, job(n, 0.1)]));
-
-  const { series } = curvesChart({ best: { id: "k1" } }, new Map([["k1", curve], ["k3", curve], ["k2", curve]]), trials)(colours);
-
-  assert.deepEqual(series.map((one) => one.name), ["trial 2", "trial 3", "trial 1"]);
-});
-
 test("points after the stop are a dashed line of their own, and what is no number is a gap", () => {
   const channel = { traces: ["loss"], x: [1, 2, 3], y: [["nan", 0.5, 0.4]], cut: 2 };
 
@@ -48,12 +39,3 @@ test("points after the stop are a dashed line of their own, and what is no numbe
   assert.equal(after.lineStyle.type, "dashed");
 });
 
-test("the KPI may be a channel, one trace of a channel, or what the script marked", () => {
-  const loss = { name: "loss", traces: ["loss"], kpi: false, x: [1], y: [[9]], t: [0] };
-  const accuracy = { name: "accuracy", traces: ["training", "validation"], kpi: true, x: [1], y: [[0.8], [0.7]], t: [0] };
-
-  assert.deepEqual(kpiCurve([loss, accuracy], "accuracy/validation").y, [0.7]);
-  assert.deepEqual(kpiCurve([loss, accuracy], "loss").y, [9]);
-  assert.deepEqual(kpiCurve([loss, accuracy], null).channel, "accuracy");
-  assert.equal(kpiCurve([], "loss"), null);
-});

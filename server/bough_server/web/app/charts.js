@@ -62,41 +62,6 @@ export function bestSoFar(ended, minimize) {
   });
 }
 
-/**
- * The curve of the KPI among a job's channels, or null; `kpi` is "channel", "channel/trace" or null (what the script marked).
- * Returns `{name, channel, trace, x, y, t}`, trace being its index.
- */
-export function kpiCurve(channels, kpi) {
-  for (const channel of channels) {
-    const found = channel.traces.findIndex((trace) => `${channel.name}/${trace}` === kpi);
-    if (!(found >= 0 || channel.name === kpi || (!kpi && channel.kpi))) continue;
-    const trace = Math.max(0, found);
-    return { name: kpi || channel.name, channel: channel.name, trace, x: channel.x, y: channel.y[trace], t: channel.t };
-  }
-  return null;
-}
-
-/** Learning curves: one line per job, the best one in front. */
-export function curvesChart(optimization, curves, trials, name) {
-  const best = optimization?.best?.id;
-  const lines = [...curves].filter(([id]) => trials.has(id)).sort(([a], [b]) => (a === best) - (b === best) || trials.get(a).number - trials.get(b).number);
-  return (colours) => ({
-    ...base(colours, { x: "epoch", y: name }),
-    series: lines.map(([id, curve]) => {
-      const job = trials.get(id);
-      const front = id === best;
-      return {
-        type: "line", name: `trial ${job.number}`, symbol: "circle", symbolSize: 5, showSymbol: curve.x.length < 40, sampling: "lttb", z: front ? 5 : 2,
-        cursor: "pointer",
-        lineStyle: { width: front ? 3 : 1.5, opacity: front || !isEnded(job.state) ? 1 : 0.45, ...(front ? { color: colours.best } : {}) },
-        itemStyle: { opacity: front || !isEnded(job.state) ? 1 : 0.45, ...(front ? { color: colours.best } : {}) },
-        data: curve.x.map((x, i) => ({ id, value: [plain(x), plain(curve.y[i])] })),
-        tooltip: { formatter: ({ data }) => `trial ${job.number}${front ? " (best)" : ""}\n${number(data.value[0])}: ${number(data.value[1])}` },
-      };
-    }),
-  });
-}
-
 /** The traces of one channel of a job, its axes as the script wants them; what came after the stop is drawn faint. */
 export function channelChart(channel) {
   const { xaxis, yaxis, title } = optionsOf(channel);

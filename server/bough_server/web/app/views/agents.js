@@ -19,7 +19,7 @@ export function Agents({ tell }) {
   const [why, setWhy] = useState([]);
   const [jobs, setJobs] = useState([]);
   const [isAdding, setAdding] = useState(false);
-  const again = useThrottled(() => load().catch(() => {}), 2000);
+  const again = useThrottled(() => load().catch(() => {}), 3000);
   const { state, failure } = useLive(["agents", "optimizations"], load, again);
   useEffect(() => tell(state), [state]);
 

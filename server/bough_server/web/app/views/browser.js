@@ -12,6 +12,7 @@ import { Conditions } from "./conditions.js";
 import { KeptViews } from "./keptviews.js";
 
 const PAGE = 100;
+const TABLE_MS = 2000; // a table of thousands is sorted and filtered anew each time
 const COLUMNS_MS = 15000;
 
 export function Browser({ fields, tell }) {
@@ -26,7 +27,7 @@ export function Browser({ fields, tell }) {
     soon();
     alsoColumns();
   });
-  const soon = useThrottled(() => load().catch(() => {}), 1000);
+  const soon = useThrottled(() => load().catch(() => {}), TABLE_MS);
   const [refused, setRefused] = useState(null);
   useEffect(() => tell(state), [state]);
   useEffect(() => { if (found) load().catch(() => {}); }, [JSON.stringify(asked), from]);

@@ -48,6 +48,7 @@ export function Job({ id, tell }) {
   async function load() {
     // One after the other: when there is no such job, that is what has to be said, not that it has no points.
     const one = await read();
+    if (one.id !== id) return location.replace(write("jobs", one.id)); // the beginning of an id was given: its events have all of it
     const points = await get(`/jobs/${one.id}/points`, { most: MOST });
     setChannels(joined(points.channels, one));
     setGrown((was) => was + 1);

@@ -16,7 +16,7 @@ export function Model({ id, tell }) {
   const [model, setModel] = useState(null);
   const [searches, setSearches] = useState([]);
   const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && again());
-  const again = useThrottled(() => load().catch(() => {}), 3000);
+  const again = useThrottled(() => load().catch(() => {}), 5000);
   useEffect(() => tell(state), [state]);
   async function load() {
     setModel(await getExactly(`/models/${id}`));
@@ -67,7 +67,7 @@ function Code({ model }) {
     <dl class="facts">
       <div><dt>command</dt><dd><code>${JSON.stringify(model.newest?.definition.command).replace(/^"|"$/g, "")}</code></dd></div>
       ${url ? html`<div><dt>git</dt><dd>${url} ${git.branch || ""}</dd></div>` : null}
-      <div><dt>clone</dt><dd><code>git clone ${location.origin}${model.repository}</code></dd></div>
+      <div><dt>clone</dt><dd><code>git clone -c credential.helper='!bough git-credential' ${location.origin}${model.repository}</code></dd></div>
     </dl>
     <h2>Commits that ran</h2>
     ${model.commits.length === 0 ? html`<p class="quiet">None yet.</p>` : html`<ul class="plain">${model.commits.slice(0, 8).map((one) => html`<li key=${one.commit + one.folder}><span class="id">${one.commit.slice(0, 10)}</span> ${one.source?.branch || ""} ${one.source?.dirty ? "with changes" : ""} <a href=${write("jobs", "", { model: model.id, where: [["commit", "=", one.commit]] })}>${one.jobs} jobs</a> <span class="quiet">${moment(one.used_at)}</span></li>`)}</ul>`}

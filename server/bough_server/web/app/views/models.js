@@ -11,7 +11,7 @@ export function Models({ tell }) {
   const [found, setFound] = useState(null);
   const load = async () => setFound(await get("/models", { limit: 1000 }));
   const { state, failure } = useLive(["optimizations"], load, (kind) => kind === "optimization" && again());
-  const again = useThrottled(() => load().catch(() => {}), 3000);
+  const again = useThrottled(() => load().catch(() => {}), 5000);
   useEffect(() => tell(state), [state]);
   document.title = "Models · bough";
   return html`<div class="heading"><h1>Models</h1><span class="steering"><a class="button button-main" href="#/new">new model</a></span></div>

@@ -54,7 +54,7 @@ function Written({ first }) {
     <${Form} definition=${definition}><${Start} raw=${definition.raw} fixed=${kept(first.fixed, freed)} ready=${definition.checked && !definition.error} commits=${first.commits} /><//>`;
 }
 
-const SECTIONS = ["model", "command", "git", "hyperparameters", "optimization", "env", "working_dir", "priority"];
+const SECTIONS = ["model", "command", "git", "hyperparameters", "optimization", "env", "working_dir", "priority", "resources", "data", "agents", "setup", "output", "on_end"];
 
 /** The form and the bough.yml beside it; `definition` is of `useDefinition`, the children stand below the text. */
 export function Form({ definition, children }) {

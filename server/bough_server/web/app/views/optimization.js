@@ -49,6 +49,7 @@ function Live({ id, fields, tell, leave }) {
 
   async function load() {
     const [one, reasons] = await Promise.all([get(`/optimizations/${id}`), get("/why")]);
+    if (one.id !== id) return location.replace(write("optimizations", one.id, fields)); // only the beginning of its id was given
     setOptimization(one);
     setWhy(reasons.reasons);
     setTrials(fromColumns(await get(`/optimizations/${id}/overview`)));

@@ -16,6 +16,7 @@ export function Optimizations({ fields, tell }) {
   const [why, setWhy] = useState([]);
   const { state, failure } = useLive(["optimizations", "agents"], load, told);
   const again = useThrottled(() => load().catch(() => {}), 1000);
+  const machines = useThrottled(() => load().catch(() => {}), 5000);
   useEffect(() => tell(state), [state]);
 
   async function load() {
@@ -26,7 +27,7 @@ export function Optimizations({ fields, tell }) {
   }
 
   function told(kind, data) {
-    if (kind === "agent") again();
+    if (kind === "agent") machines();
     if (kind !== "optimization") return;
     if (found?.rows.some((row) => row.id === data.id)) {
       setFound((was) => ({ ...was, rows: was.rows.map((row) => (row.id === data.id ? data : row)) }));

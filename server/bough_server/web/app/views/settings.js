@@ -5,6 +5,8 @@ import { errorAt } from "../editor.js";
 import { html } from "../html.js";
 import { Wrong } from "./tree.js";
 
+const RULES = { median: { min_trials: 5, min_epochs: 1 }, asha: { reduction: 3, min_epochs: 1 } }; // with their defaults
+const NUMBERS = { min_trials: "so many trials must have ended", min_epochs: "and so many epochs be done", reduction: "one of so many goes on" };
 const ALGORITHMS = ["tpe", "random", "annealing", "grid", "optuna-tpe", "optuna-gp", "optuna-cmaes"];
 
 /** [path below optimization, name, kind, what it means] */
@@ -22,8 +24,9 @@ const SETTINGS = [
   [["seed"], "seed", "whole", "the same seed gives the same search (drawn)"],
   [["on_failure", "retry"], "tries more", "whole", "for a trial that failed (0)"],
   [["on_failure", "stop_after"], "pause after", "whole", "so many failures in a row, or never (5)"],
-  [["pruning"], "pruning", ["", "median", "asha"], "stops trials that fall behind while they run (none)"],
+  [["duplicates"], "tried before", ["", "allow", "resample", "reuse"], "allow runs the point again, resample asks for another one, reuse takes the earlier result (allow)"],
   [["grace"], "grace", "text", "how long a stopped trial has after SIGINT (30s)"],
+  [["term"], "term", "text", "how long after SIGTERM, before it is killed (10s)"],
   [["follow_branch"], "newest commit", "boolean", "each trial runs the newest commit of the branch instead of the pinned one"],
 ];
 
@@ -41,9 +44,22 @@ export function Settings({ raw, change, error }) {
   }
   return html`<section><h2>How it is searched</h2><div class="settings">
     ${SETTINGS.map(([path, name, kind, meaning]) => html`<${Setting} key=${path.join(".")} name=${name} kind=${kind} meaning=${meaning} value=${shown(path)} set=${(value) => set(path, value)} error=${errorAt(error, [...section, ...path])} />`)}
+    <${Pruning} written=${written.pruning} set=${(value) => set(["pruning"], value)} error=${error} />
     <${Setting} name="agents" kind="text" meaning="names, with commas (all)" value=${[].concat(written.agents ?? []).join(", ")} error=${errorAt(error, [...section, "agents"])}
       set=${(text) => set(["agents"], text.split(",").map((one) => one.trim()).filter(Boolean).reduce((all, one) => [...all, one], []).length ? text.split(",").map((one) => one.trim()).filter(Boolean) : "")} />
   </div></section>`;
+}
+
+/** A rule, and its numbers where they are not the usual ones. */
+function Pruning({ written, set, error }) {
+  const rule = isMapping(written) ? Object.keys(written)[0] : written || "";
+  const numbers = (isMapping(written) && written[rule]) || {};
+  function number(name, typed) {
+    const made = put(numbers, [name], typed === "" ? undefined : typed);
+    set(Object.keys(made).length ? { [rule]: made } : rule);
+  }
+  return html`<${Setting} name="pruning" kind=${["", "median", "asha"]} meaning="stops trials that fall behind while they run (none)" value=${rule} set=${set} error=${errorAt(error, ["optimization", "pruning"])} />
+    ${Object.entries(RULES[rule] || {}).map(([name, usual]) => html`<${Setting} key=${name} name=${`${rule}: ${name}`} kind="whole" meaning=${`${NUMBERS[name]} (${usual})`} value=${numbers[name]} set=${(typed) => number(name, typed)} error=${null} />`)}`;
 }
 
 function Setting({ name, kind, meaning, value, set, error }) {

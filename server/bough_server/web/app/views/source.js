@@ -2,12 +2,13 @@
 import { put } from "../definition.js";
 import { errorAt } from "../editor.js";
 import { html } from "../html.js";
+import { Commands, Needs } from "./needs.js";
 import { Wrong } from "./tree.js";
 
 /** [path, name, what it means] */
 const FIELDS = [
   [["model"], "model", "owner/name"],
-  [["command"], "command", "without a shell; {{lr}} becomes a value, {{args}} all of them"],
+  [["command"], "command", "without a shell; {{lr}} becomes a value, {{args}} all of them; several run in order, one a line"],
   [["git", "url"], "git address", "https, ssh, or empty: what `bough optimize` pushed"],
   [["git", "branch"], "branch or tag", ""],
   [["git", "folder"], "folder", "of the model in the repository"],
@@ -26,14 +27,14 @@ export function Source({ raw, change, error }) {
   }
   return html`<section><h2>What is run</h2><div class="settings">
     ${FIELDS.map(([path, name, meaning]) => html`<${Field} key=${path.join(".")} path=${path} name=${name} meaning=${meaning} value=${shown(path)} set=${(value) => set(path, value)} error=${errorAt(error, path)} />`)}
-  </div><${Environment} raw=${raw} change=${change} error=${error} /></section>`;
+  </div><${Environment} raw=${raw} change=${change} error=${error} /><${Needs} raw=${raw} change=${change} error=${error} /></section>`;
 }
 
 function Field({ path, name, meaning, value, set, error }) {
   const isText = value === undefined || value === null || typeof value === "string" || typeof value === "number";
   const typed = (event) => set(path[0] === "priority" && /^-?\d+$/.test(event.target.value.trim()) ? Number(event.target.value) : event.target.value.trim());
   return html`<div class=${error ? "is-wrong" : ""}><label><span>${name}</span>
-    ${isText ? html`<input size="34" value=${value ?? ""} onChange=${typed} />` : html`<code>several: change them in the text</code>`}</label>
+    ${path[0] === "command" ? html`<${Commands} value=${value} set=${set} />` : isText ? html`<input size="34" value=${value ?? ""} onChange=${typed} />` : html`<code>several: change them in the text</code>`}</label>
     <span class="quiet">${meaning}</span>${error ? html`<${Wrong} error=${error} />` : null}</div>`;
 }
 
