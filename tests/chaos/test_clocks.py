@@ -44,10 +44,12 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     with a_machine(tmp_path) as machine:
         machine.environ["PYTHONPATH"] = f"{tmp_path / 'patch'}:{machine.environ['PYTHONPATH']}"
         nursery = Nursery({**machine.environ, "TEST_MACHINE": "none: it is no process of that machine"})
-        found = Lab(machine, agents=1, slots=6, times=IMPATIENT, nursery=nursery)
-        yield found
-        found.close()
-        nursery.close()
+        try:
+            found = Lab(machine, agents=1, slots=6, times=IMPATIENT, nursery=nursery)
+            yield found
+            found.close()
+        finally:
+            nursery.close()
 
 
 def clock_of(lab: Lab, who: str) -> Path:

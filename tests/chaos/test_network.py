@@ -54,11 +54,11 @@ def lab(tmp_path: Path, nursery: Nursery) -> Iterator[Wired]:
         found.proxy.close()
 
 
-def search(lab: Lab, name: str, steps: int = PROMISE.steps, pause_s: float = 0.03) -> tuple[str, Path]:
+def search(lab: Lab, name: str, promise: Promise = PROMISE, pause_s: float = 0.03) -> tuple[str, Path]:
     book = lab.machine.home.parent / f"book-{name}"
     book.mkdir()
-    train = oracle.TRAIN.format(folder=str(book), steps=steps, pause_s=pause_s)
-    return lab.optimize({"bough.yml": definition(PROMISE.trials, 3), "train.py": train}, name), book
+    train = oracle.TRAIN.format(folder=str(book), steps=promise.steps, pause_s=pause_s)
+    return lab.optimize({"bough.yml": definition(promise.trials, 3), "train.py": train}, name), book
 
 
 def rows_of(lab: Lab, optimization: str) -> dict[str, int]:
@@ -164,8 +164,8 @@ def test_cuts_of_any_kind_cost_neither_trial_nor_point(lab: Wired, tally: Tally)
     """Connections that are refused, and links that are silently dead, while trials go on."""
     assert lab.proxy is not None
     rng = random.Random(SEED)
-    promise = Promise(PROMISE.trials, 400 if IS_FULL else 60)
-    optimization, book = search(lab, "cuts", promise.steps, 0.1 if IS_FULL else 0.05)
+    promise = Promise(6, 400) if IS_FULL else Promise(PROMISE.trials, 60)
+    optimization, book = search(lab, "cuts", promise, 0.1 if IS_FULL else 0.05)
     wait_for(lambda: list(book.iterdir()), 30, "the first trial")
     cuts, away_s = (20, 8.0) if IS_FULL else (3, 1.5)
     total_s = 0.0
