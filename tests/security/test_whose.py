@@ -87,7 +87,8 @@ def mine(api: Running) -> str:
 
 
 def address_of(route: APIRoute, theirs: dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: theirs.get(found[1], "nothing"), route.path)
+    path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: theirs.get(found[1], "nothing"), route.path)
+    return path + (f"?to={theirs['job_id']}" if path.endswith("/diff") else "")
 
 
 NAMING = [
