@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from tests.browser import Visit
+from tests.e2e.conftest import wait_for
 from tests.integration.page.lab import Lab, Search
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
@@ -42,7 +43,7 @@ def test_a_view_keeps_nobody_out_complains_of_nothing_and_asks_nobody_else(
         told: dict[str, Any] = page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
         assert [(one["id"], one["nodes"][0]["html"]) for one in told["violations"]] == []
     page.set_viewport_size({"width": 360, "height": 700})
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wait_for(lambda: page.evaluate("document.documentElement.scrollWidth <= innerWidth"), 5.0, "a narrow page")
     assert [said for said in visit.complaints if "404" not in said or "zz" not in view] == []
     assert visit.violations() == []
     assert visit.foreign(lab.url) == []

@@ -52,6 +52,7 @@ def test_who_was_logged_out_comes_back_to_where_one_was_with_what_was_typed(
     reply = lab.running.call("POST", "/api/v1/login-links", key=secret)
     page = visit.open(lab.url + reply.json()["url"])
     page.goto(f"{lab.url}/#/new?from={search.id}")
+    expect(page.get_by_label("The bough.yml")).to_have_value(re.compile("gpu1"))
     page.get_by_label("command", exact=True).fill("python other.py")
     page.get_by_label("command", exact=True).press("Tab")
     expect(page.get_by_label("The bough.yml")).to_have_value(re.compile("other.py"))
