@@ -27,6 +27,7 @@ from bough_server.optimizers.client import OptimizerProcess  # noqa: E402
 from bough_server.optimizers.seeds import seed_of_ask  # noqa: E402
 from bough_server.service import optimizations, provenance  # noqa: E402
 from bough_server.service.changes import Changes  # noqa: E402
+from bough_server.service.trials import add_trials  # noqa: E402
 from bough_server.store import points, reads, schema  # noqa: E402
 from bough_server.store.database import Database  # noqa: E402
 
@@ -121,7 +122,7 @@ def _create(tx: Connection, found: Definition, trials: int, versions: Mapping[st
     })  # fmt: skip
     body = {"commit": "0" * 40, "folder": "", "source": {}}
     made = optimizations.create(tx, found, body, now, KEY, new_id, SEED)
-    optimizations.add_trials(tx, reads.optimization(tx, made), trials, now, new_id, changes)
+    add_trials(tx, reads.optimization(tx, made), trials, now, new_id, changes)
     row = reads.optimization(tx, made)
     entries = provenance.noted([], provenance.entry(row, 0, versions))
     provenance.save(tx, row, entries)

@@ -21,6 +21,7 @@ from bough_server.service.clock import Clock
 from bough_server.service.fleet import Fleet
 from bough_server.service.news import News
 from bough_server.service.pruning import Pruner
+from bough_server.service.trials import places, top_up
 from bough_server.store import postgres, reads
 from bough_server.store.database import Database
 
@@ -121,8 +122,8 @@ class Ground:
     def top_up(self, tx: Connection, optimization_id: str, now: float, changes: Changes) -> None:
         """Make rows for what may start, so that everyone sees what waits before an agent comes."""
         row = reads.optimization(tx, optimization_id)
-        room = optimizations.places(row, self.fleet.takers(self.clock.monotonic()))
-        optimizations.top_up(tx, row, room, now, self.new_id, changes)
+        room = places(row, self.fleet.takers(self.clock.monotonic()))
+        top_up(tx, row, room, now, self.new_id, changes)
         changes.optimizations.add(optimization_id)
 
     def _ask_is_ready(self, optimization_id: str) -> None:

@@ -15,6 +15,7 @@ from bough_server.service import definitions, edits, ends, states
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import ABORTED, CREATED, DONE, FAILED, PAUSED, RUNNING, STOPPED
+from bough_server.service.trials import make_room, started
 from bough_server.store import reads
 from bough_server.store.schema import attempts, jobs, optimizations
 
@@ -65,7 +66,7 @@ def retry(
         mine = jobs.c.optimization == row["id"]
         tx.execute(update(jobs).where(mine, jobs.c.state == CREATED).values(**code))
         tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(**code))
-    grown = lifecycle.make_room(tx, row["id"])
+    grown = make_room(tx, row["id"])
     numbers = [int(job["number"]) for job in chosen]
     with_commit = f" with commit {code['commit'][:12]}" if "commit" in code else ""
     edits.note(tx, row, "retry", [f"trials {_listed(numbers)} run again{with_commit}", *grown], now, key_id)
@@ -144,7 +145,7 @@ def go_on(tx: Connection, row: Mapping[str, Any], now: float) -> None:
         move = "extend"
     elif row["state"] == STOPPED:
         move = "extend"
-        values["max_trials"] = max(1, lifecycle.started(tx, row))  # these trials, and no new ones
+        values["max_trials"] = max(1, started(tx, row))  # these trials, and no new ones
     else:
         raise Conflict(f"optimization {row['id']} is {row['state']}.", "Wait until it is STOPPED, then try again.")
     mine = optimizations.c.id == row["id"]

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from bough_server.service import check_reports
 from bough_server.service.ends import HELD
-from bough_server.service.optimizations import is_started
 from bough_server.service.states import CREATED, DONE, FAILED, QUEUED, TERMINAL, WITH_AGENT
+from bough_server.service.trials import is_started
 from bough_server.store.schema import (
     attempts,
     generations,

@@ -18,8 +18,8 @@ from bough_server.service.changes import Changes
 from bough_server.service.eligible import Free, Machine, machine, may_run
 from bough_server.service.ends import HELD
 from bough_server.service.fleet import Fleet
-from bough_server.service.optimizations import places, top_up
 from bough_server.service.states import CREATED, DRAINING, LIVE, QUEUED, RUNNING, WITH_AGENT
+from bough_server.service.trials import places, top_up
 from bough_server.store import reads
 from bough_server.store.schema import agents, attempts, jobs, optimizations
 

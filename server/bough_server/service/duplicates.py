@@ -18,6 +18,7 @@ from bough_server.service import kpi as kpis
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, RUNNING
+from bough_server.service.trials import drop_created, started
 from bough_server.store import reads
 from bough_server.store.schema import jobs, optimizations
 
@@ -97,8 +98,8 @@ def end_with_the_space(tx: Connection, asked: Mapping[str, Any], size: int, now:
     same = ("generation", "space_version", "asks", "duplicates")
     if row["state"] != RUNNING or any(row[name] != asked[name] for name in same):
         return
-    lifecycle.drop_created(tx, row["id"])
-    most = max(1, lifecycle.started(tx, row))
+    drop_created(tx, row["id"])
+    most = max(1, started(tx, row))
     reason = f"all {size} points of its space were tried."
     tx.execute(update(optimizations).where(optimizations.c.id == row["id"]).values(max_trials=most, reason=reason))
     changes.optimizations.add(row["id"])

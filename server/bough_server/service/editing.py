@@ -21,6 +21,7 @@ from bough_server.service import definitions, edits, rescore, told
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import ARCHIVED, CREATED, DONE, QUEUED, STOPPED
+from bough_server.service.trials import drop_created, started
 from bough_server.store import reads
 from bough_server.store.schema import jobs, optimizations, space_versions
 
@@ -116,7 +117,7 @@ def _fixed(raw: Mapping[str, Any], fixed: Mapping[str, Any]) -> Definition:
 def _check_max_trials(tx: Connection, row: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
     if "max_trials" not in columns:
         return
-    wanted, begun = columns["max_trials"], lifecycle.started(tx, row)
+    wanted, begun = columns["max_trials"], started(tx, row)
     if wanted < begun:
         raise UsageError(
             f"optimization {row['id']} has started {begun} trials; max_trials {wanted} is below that.",
@@ -176,7 +177,7 @@ def _to_waiting_trials(tx: Connection, row: Mapping[str, Any], values: Mapping[s
 def _after(tx: Connection, row: Mapping[str, Any], found: Plan, now: float, changes: Changes) -> None:
     """Draw the conclusions: trials too many, warnings, KPIs that are others now."""
     if found.columns.get("max_trials", row["max_trials"]) < row["max_trials"]:
-        lifecycle.drop_created(tx, row["id"])
+        drop_created(tx, row["id"])
     edited = reads.optimization(tx, row["id"])
     if any(name in found.columns for name in _DECIDES_KPI):
         rescore.rescore(tx, row, edited, now, changes)

@@ -18,6 +18,7 @@ from bough_server.service import definitions, quotas, states, told
 from bough_server.service import optimizations as lifecycle
 from bough_server.service.changes import Changes
 from bough_server.service.states import DONE, PAUSED, RUNNING
+from bough_server.service.trials import next_trial
 from bough_server.service.views import space_of
 from bough_server.store import reads
 from bough_server.store.schema import optimizations
@@ -49,7 +50,7 @@ def enqueue(
         raise Conflict(f"optimization {row['id']} is {row['state']} and takes no points.", _more(row))
     quotas.of_jobs(tx, row["model"])
     row = _beside_the_grid(tx, row, space)
-    job_id = lifecycle.next_trial(tx, row, now, new_id, changes)
+    job_id = next_trial(tx, row, now, new_id, changes)
     if job_id is None:
         raise Conflict(f"optimization {row['id']} has started all of its {row['max_trials']} trials.", _more(row))
     why = _outside(space, values)

@@ -11,8 +11,9 @@ from bough import _layout, definition
 from bough.errors import Conflict, UsageError
 from bough_server.service import again, definitions, ends, quotas, recorded, states
 from bough_server.service.changes import Changes
-from bough_server.service.optimizations import FRESH, code_of, make_room, mapping_of
+from bough_server.service.optimizations import code_of, mapping_of
 from bough_server.service.states import CREATED, JOB_STATES, QUEUED
+from bough_server.service.trials import FRESH, make_room
 from bough_server.service.verdict import Verdict
 from bough_server.store import reads, sight
 from bough_server.store.dialects import json_value

@@ -20,8 +20,9 @@ from bough_server.service.changes import Changes
 from bough_server.service.ends import HELD
 from bough_server.service.identity import Key, require_owner
 from bough_server.service.ingest import Part
-from bough_server.service.optimizations import FRESH, code_of
+from bough_server.service.optimizations import code_of
 from bough_server.service.sync import Event, Header
+from bough_server.service.trials import FRESH
 from bough_server.store import reads
 from bough_server.store.schema import agents, attempts, jobs, recorded, streams
 
