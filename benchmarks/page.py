@@ -38,6 +38,7 @@ from load import Agent, Measured, coordinator
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+WATCHED_S = 16  # the script reports once a second: so many points are watched as they come
 ROUNDS = 3
 PAGES = 10
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -275,7 +276,7 @@ def watching(bench: Bench, job: str, points: int) -> None:
     bench.figures.add("... drawn, from the press that opens it", opened, 0.5, "s")
     page.evaluate(NEWS)
     before = len(page.evaluate("arrived"))
-    time.sleep(16)
+    time.sleep(WATCHED_S)
     arrived = {int(count): at for count, at in page.evaluate("arrived").items()}
     sent = bench.get(f"jobs/{job}/points", channel="tick")["channels"][0]["t"]
     late = [at - sent[count - 1] for count, at in sorted(arrived.items())[before + 1 :] if count <= len(sent)]

@@ -197,7 +197,7 @@ class JobBackend:
 def _by_name(positions: tuple, named: Dict[str, Any]) -> Dict[str, Any]:  # type: ignore[type-arg]
     """Return the arguments after kpi by name: a bool in the first place is max_optimization of 0.7 and before."""
     names = list(_POSITIONS)[1 if positions and isinstance(positions[0], bool) else 0 :]
-    known: Dict[str, Any] = dict(zip(names, positions))  # noqa: B905  (Python 3.7 knows no strict)
+    known: Dict[str, Any] = dict(zip(names, positions))
     known.update(named)
     known.pop("graph_type", None)
     return known

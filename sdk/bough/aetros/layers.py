@@ -32,7 +32,7 @@ def pictures(keras: Any, model: Any, sample: Any, additional: Any = None) -> Ite
     outputs = [layer.output for layer in layers]
     found = keras.Model(model.inputs, outputs).predict(_batch(model, sample), verbose=0) if outputs else []
     first_is_channels = keras.backend.image_data_format() == "channels_first"
-    for layer, output in zip(layers, found if len(outputs) > 1 else [found]):  # noqa: B905
+    for layer, output in zip(layers, found if len(outputs) > 1 else [found]):
         yield layer.name, type(layer).__name__, mosaic(output[0], first_is_channels)
         weights = layer.get_weights()
         if type(layer).__name__.startswith(_KINDS) and weights and weights[0].ndim == 4 and weights[0].shape[0] > 1:
@@ -87,7 +87,7 @@ def _batch(model: Any, sample: Any) -> Any:
     import numpy as np
 
     if len(model.inputs) > 1:
-        return [_one(np.asarray(part), one) for part, one in zip(sample, model.inputs)]  # noqa: B905
+        return [_one(np.asarray(part), one) for part, one in zip(sample, model.inputs)]
     return _one(np.asarray(sample), model.inputs[0])
 
 
@@ -95,7 +95,7 @@ def _one(array: Any, wanted: Any) -> Any:
     """Return a batch of one; what does not fit is found here, since Keras would not train on after its own error."""
     shape = tuple(wanted.shape)
     batch = array[None] if array.ndim < len(shape) else array[:1]
-    fits = batch.ndim == len(shape) and all(w in (None, is_) for w, is_ in zip(shape[1:], batch.shape[1:]))  # noqa: B905
+    fits = batch.ndim == len(shape) and all(w in (None, is_) for w, is_ in zip(shape[1:], batch.shape[1:]))
     if not fits or batch.dtype.kind not in "biuf":
         raise ValueError("the sample has the shape " + str(array.shape) + ", the model takes " + str(shape[1:]))
     return batch

@@ -80,10 +80,10 @@ class Epochs:
             channel.send(epoch, [_plain(logs.get(name)) for name in names])
 
     def _send_rate(self, epoch: int, model: Any) -> None:
-        optimizer = getattr(model, "optimizer", None)
-        rate = getattr(optimizer, "learning_rate", getattr(optimizer, "lr", None))
+        optimizer: Any = getattr(model, "optimizer", None)
+        rate: Any = getattr(optimizer, "learning_rate", getattr(optimizer, "lr", None))
         try:
-            value = float(rate)  # type: ignore[arg-type]
+            value = float(rate)
         except (TypeError, ValueError):
             return
         if self._rate is None:
@@ -98,7 +98,7 @@ class Epochs:
         truth, predicted = _classes(y), _classes(model.predict(x, verbose=0))
         size = max([*truth, *predicted], default=0) + 1
         rows = [[0] * size for _ in range(size)]
-        for true, taken in zip(truth, predicted):  # noqa: B905
+        for true, taken in zip(truth, predicted):
             rows[true][taken] += 1
         self._job.add_insight_confusion_matrix(epoch, rows)
 
@@ -164,7 +164,7 @@ def drawn(validation: Any, size: Any) -> Any:
 
 def _facts(model: Any, keras: Any) -> List[Tuple[str, Any]]:
     """Return what AETROS noted of a training."""
-    optimizer = getattr(model, "optimizer", None)
+    optimizer: Any = getattr(model, "optimizer", None)
     found: List[Tuple[str, Any]] = [("Keras version", str(getattr(keras, "__version__", "")))]
     backend = getattr(keras, "backend", None)
     for name, fact in (("backend", "backend"), ("Keras floatx", "floatx")):
@@ -172,7 +172,7 @@ def _facts(model: Any, keras: Any) -> List[Tuple[str, Any]]:
             found.append((name, str(getattr(backend, fact)())))
     found.append(("optimizer", type(optimizer).__name__))
     try:
-        settings = dict(optimizer.get_config())  # type: ignore[union-attr]
+        settings = dict(optimizer.get_config())
     except Exception:  # no optimizer, or one of the user's own
         settings = {}
     plain = (bool, int, float, str)

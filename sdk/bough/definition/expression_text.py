@@ -161,7 +161,7 @@ class _Reader:
             self.fail("pchoice needs a probability for each choice.", remedy)
         values = [self.option(self.typed(value)) for value, _ in pairs]
         weights = [weight for _, weight in pairs]
-        for value, weight in zip(values, weights):  # noqa: B905
+        for value, weight in zip(values, weights):
             if not scalars.is_number(weight) or weight <= 0:
                 self.fail("the probability of " + shown(value) + " is " + shown(weight) + ".", "Write one above 0.")
         self.check_unique(values)
@@ -213,7 +213,7 @@ class _Reader:
             )
         if name == "randint" and len(positional) + len(named) == 1:
             positional, named = [0, *positional, *([named["high"]] if "high" in named else [])], {}
-        args = dict(zip(signature, positional))  # noqa: B905
+        args = dict(zip(signature, positional))
         for key, value in named.items():
             if key not in signature or key in args:
                 self.fail("unknown argument " + shown(key) + " of " + name + ".", "Write " + usage + ".")

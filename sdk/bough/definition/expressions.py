@@ -65,7 +65,7 @@ class Expression:
     def to_json(self) -> Dict[str, Any]:
         """Return the mapping form; `read_expression` gives the same expression back from it."""
         if self.name == "pchoice":
-            return {self.name: [list(pair) for pair in zip(self.options or [], self.weights or [])]}  # noqa: B905
+            return {self.name: [list(pair) for pair in zip(self.options or [], self.weights or [])]}
         if self.name == "choice":
             return {self.name: list(self.options or [])}
         return {self.name: dict(self.args)}

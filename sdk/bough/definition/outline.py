@@ -30,7 +30,7 @@ def outline(space: Space) -> List[Dict[str, Any]]:
 def words(expression: Expression) -> str:
     """Return an expression as one writes it: ``loguniform(0.0001, 1)``, ``pchoice(relu=0.7, gelu=0.3)``."""
     if expression.weights is not None:
-        pairs = zip(expression.options or [], expression.weights)  # noqa: B905
+        pairs = zip(expression.options or [], expression.weights)
         return "pchoice(" + ", ".join(_text(option) + "=" + repr(weight) for option, weight in pairs) + ")"
     if expression.name == "choice":
         return "choice(" + ", ".join(_text(option) for option in expression.options or []) + ")"
