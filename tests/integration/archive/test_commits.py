@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.integration.archive.conftest import git
 
 from bough import _git
 from bough.errors import UsageError
@@ -15,15 +16,6 @@ from bough_server.archive.records import RecordData, job_ref, stream
 from bough_server.archive.repositories import Repositories
 
 END = 1_700_000_000.5
-
-
-def git(repository: Path, *args: str, stdin: bytes | None = None) -> str:
-    return _git.run(list(args), git_dir=str(repository), input=stdin).decode()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return Repositories(tmp_path / "git").ensure("me/digits")
 
 
 @pytest.fixture

@@ -9,20 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.integration.archive.conftest import git
 
-from bough import _git
 from bough_server.archive import commits, packed_refs, upkeep
 from bough_server.archive.records import RecordData
-from bough_server.archive.repositories import Repositories
-
-
-def git(repository: Path, *args: str, stdin: bytes | None = None) -> str:
-    return _git.run(list(args), git_dir=str(repository), input=stdin).decode()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return Repositories(tmp_path / "git").ensure("me/digits")
 
 
 @pytest.fixture
